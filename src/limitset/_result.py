@@ -1,0 +1,29 @@
+"""Words that every folder shares: how much a claim is worth, and unusable input."""
+
+import enum
+
+
+class Evidence(enum.IntEnum):
+    """How a claim was established, from weakest to strongest.
+
+    `sampled < float64 < verified < checked`. `verified` means proved here in outward-rounded
+    arithmetic, `checked` means proved again by the independent checker. Whatever combines claims
+    keeps the weakest:
+
+    >>> min(Evidence.VERIFIED, Evidence.SAMPLED).label
+    'sampled'
+    """
+
+    SAMPLED = 0
+    FLOAT64 = 1
+    VERIFIED = 2
+    CHECKED = 3
+
+    @property
+    def label(self) -> str:
+        """The word used in certificates, plots and on the terminal."""
+        return self.name.lower()
+
+
+class InputProblem(ValueError):
+    """Input that cannot be used. The message is one line: what came, what is needed, what to do."""

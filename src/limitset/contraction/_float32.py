@@ -1,0 +1,167 @@
+"""What rounding does to a contracting map that runs in float32."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from limitset.contraction._certificate import Certificate, Float32Gap
+from limitset.contraction._metric import DiagonalMetric
+from limitset.dynamics import RateMap, SemiImplicitMap
+from limitset.networks import Activation, Elman, Form, RateNetwork, module_slices
+from limitset.proofs import Ball
+
+Vector = Float[np.ndarray, " n"]
+
+_UNIT = 2.0**-24
+# Any product, sum or activation that underflows errs by less than this, flushed or not.
+_UNDERFLOW = 2.0**-120
+# Relative error of float32 activations, as assumed of the runtime: 32 units in the last place.
+# tests/contraction/test_float32.py measures it over all magnitudes.
+ACTIVATION_ERROR = 2.0**-19
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Componentwise bounds of one step: size of the result, its rounding error, its value at 0."""
+
+    size: Ball
+    error: Ball
+    at_zero: Ball
+
+
+def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | None:
+    """How far apart two float32 runs of one input can stay, for a certified float32 map.
+
+    One step of a float32 run is the exact step plus an error `e` with `|e|_M <= rounding`, as long
+    as `|x|_M <= state_radius` and `|u_j| <= input_bound`; the ball maps into itself when
+    `factor * state_radius + |F(0, u)|_M + rounding <= state_radius`. Then two runs obey
+    `d <- factor d + 2 rounding`. Every quantity is rounded upward.
+
+    **Returns:** the bound, or `None` for flows, for maps that are not float32 throughout, for maps
+    whose explicit matrices have no such analysis here, and where no radius is found.
+    """
+    system, factor = certificate.system, certificate.factor
+    metric = certificate.metric
+    if factor is None or not isinstance(metric, DiagonalMetric):
+        return None
+    if not isinstance(system, RateMap | SemiImplicitMap | Elman) or not _is_float32(system):
+        return None
+    scale = np.asarray(metric.scale, np.float64)
+    exact = all(m.activation.name in ("relu", "identity") for m, _, _ in _modules(system))
+    error = 0.0 if exact else ACTIVATION_ERROR
+
+    def measure(radius: float) -> tuple[float, float]:
+        step = _step(system, Ball.exact(radius) / Ball.exact(scale), input_bound, error)
+        return _norm(step.error, scale), _norm(step.at_zero, scale)
+
+    radius = 1.0
+    for _ in range(60):
+        rounding, at_zero = measure(radius)
+        if not np.isfinite(rounding + at_zero):
+            return None
+        needed = float(((Ball.exact(factor) * radius + at_zero) + rounding).upper())
+        if needed <= radius:
+            gap = Ball.exact(2 * rounding) / (1 - Ball.exact(factor))
+            return Float32Gap(input_bound, error, radius, rounding, float(gap.upper()))
+        # Geometric growth reaches the fixed point from below; a little more makes it strict.
+        radius = max(1.001 * (at_zero + rounding) / (1 - factor), 1.1 * radius)
+    return None
+
+
+def _is_float32(system: RateMap | SemiImplicitMap | Elman) -> bool:
+    return all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(system))
+
+
+def _modules(
+    system: RateMap | SemiImplicitMap | Elman,
+) -> list[tuple[RateNetwork | Elman, slice, tuple[Vector, Vector]]]:
+    """Each layer with its place in the state and its keep and gain."""
+    if isinstance(system, SemiImplicitMap):
+        keep, gain = (np.asarray(c, np.float64) for c in (system.keep, system.gain))
+        places = module_slices(system.assembly)
+        return [
+            (m, s, (keep[s], gain[s])) for m, s in zip(system.assembly.modules, places, strict=True)
+        ]
+    size = system.state_size
+    if isinstance(system, RateMap):
+        constants = np.full(size, float(system.keep)), np.full(size, float(system.gain))
+        return [(system.network, slice(0, size), constants)]
+    return [(system, slice(0, size), (np.zeros(size), np.ones(size)))]
+
+
+def _step(
+    system: RateMap | SemiImplicitMap | Elman, states: Ball, input_bound: float, error: float
+) -> _Step:
+    steps = []
+    for module, place, (keep, gain) in _modules(system):
+        driven = _drive(module, states[place], input_bound, error)
+        size = states[place] * np.abs(keep) + (driven.size + driven.error) * np.abs(gain)
+        rounding = driven.error * np.abs(gain) + size * _gamma(4) + 4 * _UNDERFLOW
+        steps.append(_Step(size, rounding, driven.at_zero * np.abs(gain)))
+    local = _Step(
+        _join([s.size for s in steps]),
+        _join([s.error for s in steps]),
+        _join([s.at_zero for s in steps]),
+    )
+    if not isinstance(system, SemiImplicitMap):
+        return local
+    propagator = Ball.exact(np.abs(np.asarray(system.propagator, np.float64)))
+    terms = system.state_size + 1
+    size = propagator @ (local.size + local.error)
+    rounding = propagator @ local.error + size * _gamma(terms) + terms * _UNDERFLOW
+    return _Step(size, rounding, propagator @ local.at_zero)
+
+
+def _drive(module: RateNetwork | Elman, states: Ball, input_bound: float, error: float) -> _Step:
+    """Bounds of `W phi(x) + B u + b` or `phi(W x + B u + b)` for `|x| <= states`."""
+    if isinstance(module, Elman):
+        weight, inputs = module.weight_hh, module.weight_ih
+        bias = np.abs(np.asarray(module.bias_ih, np.float64)) + Ball.exact(
+            np.abs(np.asarray(module.bias_hh, np.float64))
+        )
+        firing = True
+    else:
+        weight, inputs = module.weight, module.input_weight
+        bias = Ball.exact(np.abs(np.asarray(module.bias, np.float64)))
+        firing = module.form is Form.FIRING_RATE
+    matrix = Ball.exact(np.abs(np.asarray(weight, np.float64)))
+    columns = np.abs(np.asarray(inputs, np.float64))
+    constant = Ball.exact(columns) @ np.full(columns.shape[1], input_bound) + bias
+    terms = matrix.shape[0] + columns.shape[1] + 4
+    activation = module.activation
+    steepest = max(abs(s) for s in activation.slope_interval or (np.inf, np.inf))
+    if firing:
+        argument = matrix @ states + constant
+        slip = argument * _gamma(terms) + terms * _UNDERFLOW
+        size = _values(activation, (argument + slip) * steepest)
+        rounding = slip * steepest + size * error + _UNDERFLOW
+        return _Step(size, rounding, _values(activation, constant * steepest))
+    value = _values(activation, states * steepest)
+    slip = value * error + _UNDERFLOW
+    size = matrix @ (value + slip) + constant
+    rounding = matrix @ slip + size * _gamma(terms) + terms * _UNDERFLOW
+    resting = Ball.exact(np.full(matrix.shape[0], activation.at_zero))
+    return _Step(size, rounding, matrix @ resting + constant)
+
+
+def _values(activation: Activation, excursion: Ball) -> Ball:
+    """Upper bounds of `|phi|` where the argument's image moves at most this far from `phi(0)`."""
+    reached = (excursion + activation.at_zero).upper()
+    return Ball.exact(np.minimum(reached, activation.supremum))
+
+
+def _gamma(terms: int) -> Ball:
+    """`k u / (1 - k u)`: relative error of k roundings."""
+    return Ball.exact(terms * _UNIT) / (1 - Ball.exact(terms * _UNIT))
+
+
+def _join(balls: list[Ball]) -> Ball:
+    return Ball(np.concatenate([b.mid for b in balls]), np.concatenate([b.rad for b in balls]))
+
+
+def _norm(vector: Ball, scale: Vector) -> float:
+    weighted = Ball.exact(scale) * vector
+    square = weighted @ weighted
+    return float(square.sqrt().upper()) if np.isfinite(square.upper()) else float("inf")

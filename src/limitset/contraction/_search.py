@@ -1,0 +1,157 @@
+"""Candidates for diagonal metrics. Floating point throughout: theorems verify what comes out."""
+
+import numpy as np
+import scipy.linalg as sla
+import scipy.sparse.linalg as ssl
+from jaxtyping import Float
+
+from limitset.contraction._layer import Layer, Vector
+
+Square = Float[np.ndarray, "n n"]
+
+_DENSE_LIMIT = 200
+# Centring costs about 2 n^3 a step: to convergence up to the first size, three steps up to the
+# second (benchmarks/certify_speed.py).
+_CENTRE_FULLY = 256
+_CENTRE_BRIEFLY = 1024
+
+
+def absolute_metric(layer: Layer) -> tuple[Vector, float]:
+    """The best scale for the absolute-value theorem, and its bound: the spectral abscissa of `A`.
+
+    `A` is the slope-weighted majorant, a matrix with nonnegative off-diagonal entries. For `t`
+    above its abscissa, `d = (tI - A)^-1 1` and `l = (tI - A)^-T 1` are positive, and in the metric
+    `diag(l / d)` the symmetric part of `A` is below `t`. Letting `t` fall to the abscissa gives the
+    best rate of any diagonal metric. Staying a thousandth of the gap above it keeps the metric
+    finite where `A` is reducible and no best metric exists.
+    """
+    majorant = layer.steepest * np.abs(layer.weight)
+    diagonal = np.diag(layer.weight)
+    np.fill_diagonal(majorant, np.maximum(layer.lowest * diagonal, layer.highest * diagonal))
+    abscissa = _abscissa(majorant)
+    size = len(majorant)
+    spread = max(abs(abscissa), np.abs(majorant).max(), 1e-300)
+    ones = np.ones(size)
+    for fraction in 10.0 ** np.arange(-3.5, 3):
+        level = abscissa + fraction * spread
+        factor = sla.lu_factor(level * np.eye(size) - majorant, check_finite=False)
+        right, left = sla.lu_solve(factor, ones), sla.lu_solve(factor, ones, trans=1)
+        if (right > 0).all() and (left > 0).all() and np.isfinite(right * left).all():
+            scale = np.sqrt(left / right)
+            return scale / np.exp(np.log(scale).mean()), abscissa
+    return ones, abscissa
+
+
+def _abscissa(majorant: Square) -> float:
+    if len(majorant) <= _DENSE_LIMIT:
+        return float(np.linalg.eigvals(majorant).real.max())
+    # A shift makes the matrix nonnegative, so its largest real part is its largest modulus.
+    shift = max(0.0, -float(np.diag(majorant).min()))
+    operator = ssl.aslinearoperator(majorant + shift * np.eye(len(majorant)))
+    try:
+        values = ssl.eigs(operator, k=1, which="LM", v0=np.ones(len(majorant)), tol=1e-9)[0]
+    except ssl.ArpackError:
+        return float(np.linalg.eigvals(majorant).real.max())
+    return float(values.real.max() - shift)
+
+
+def singular_metric(layer: Layer) -> Vector:
+    """A scale that (nearly) minimises `|S W S^-1|_2` over positive diagonal S.
+
+    The best of the identity, the balanced scale and the absolute-value scale, then refined by the
+    method of centres: with `q = log S^2` and `V = S W S^-1`, `-log det(t I - V^T V)` is convex in q
+    (by interpolation, every unitarily invariant norm of `V` is log-convex in q), and its minimiser
+    tends to the best scale as t falls to the smallest attainable `|V|^2`.
+    """
+    weight = layer.weight
+    candidates = [np.ones(len(weight)), _balanced(weight), absolute_metric(layer)[0]]
+    norms = [_norm(_scaled(weight, s)) for s in candidates]
+    best = candidates[int(np.argmin(norms))]
+    size = len(weight)
+    if size == 1 or not min(norms) > 0 or size > _CENTRE_BRIEFLY:
+        return best
+    return _centre(weight, best, rounds=60 if size <= _CENTRE_FULLY else 1)
+
+
+def _scaled(weight: Square, scale: Vector) -> Square:
+    return weight * scale[:, None] / scale
+
+
+def _norm(matrix: Square) -> float:
+    return float(np.linalg.norm(matrix, 2)) if len(matrix) <= _DENSE_LIMIT else _lanczos(matrix)
+
+
+def _lanczos(matrix: Square) -> float:
+    start = np.ones(len(matrix))
+    return float(ssl.svds(matrix, k=1, tol=1e-4, v0=start, return_singular_vectors=False)[0])
+
+
+def _balanced(weight: Square) -> Vector:
+    """Osborne's scale: it equalises row and column norms and minimises the Frobenius norm."""
+    log_scale = np.zeros(len(weight))
+    squared = weight**2
+    np.fill_diagonal(squared, 0.0)
+    for _ in range(20):
+        scaled = squared * np.exp(2 * (log_scale[:, None] - log_scale))
+        rows, columns = scaled.sum(1), scaled.sum(0)
+        busy = (rows > 0) & (columns > 0)
+        # Half steps: all units move at once, and full steps oscillate on bipartite patterns.
+        move = np.where(busy, np.log(np.where(busy, columns / np.where(busy, rows, 1), 1)) / 8, 0)
+        log_scale = np.clip(log_scale + move, -300, 300)
+        if np.abs(move).max() < 1e-6:
+            break
+    return np.exp(log_scale - log_scale.mean())
+
+
+def _centre(weight: Square, scale: Vector, rounds: int) -> Vector:
+    log_scale = 2 * np.log(scale)
+    current = _norm(_scaled(weight, scale))
+    level = 1.1 * current**2
+    for _ in range(rounds):
+        for _ in range(8):
+            log_scale, decrement = _newton_step(weight, log_scale, level)
+            if not decrement > 1e-2:
+                break
+        norm = _norm(_scaled(weight, np.exp(log_scale / 2)))
+        gap = level - norm**2
+        if not gap > 1e-5 * norm**2:
+            break
+        level = norm**2 + 0.3 * gap
+    return np.exp((log_scale - log_scale.mean()) / 2)
+
+
+def _newton_step(weight: Square, log_scale: Vector, level: float) -> tuple[Vector, float]:
+    """One damped Newton step on `-log det(level I - V^T V)`; returns the squared decrement too."""
+    size = len(weight)
+    v = _scaled(weight, np.exp(log_scale / 2))
+    y = np.linalg.inv(level * np.eye(size) - v.T @ v)
+    z = v @ y
+    middle = z @ v.T
+    gradient = np.diag(middle) - level * np.diag(y)
+    cross = level * z**2
+    hessian = level**2 * y**2 - cross - cross.T + middle**2 + np.diag(gradient)
+    # The objective ignores a common factor; the constant part makes the Hessian regular.
+    hessian += np.full((size, size), np.trace(hessian) / size**2) + 1e-12 * np.eye(size)
+    gradient = gradient + 1
+    try:
+        move = -np.linalg.solve(hessian, gradient)
+    except np.linalg.LinAlgError:
+        return log_scale, 0.0
+    decrement = float(-gradient @ move)
+    start = _barrier(weight, log_scale, level)
+    length = 1.0 if decrement < 0.25 else 1 / (1 + np.sqrt(max(decrement, 0.0)))
+    for _ in range(20):
+        trial = log_scale + length * move
+        if _barrier(weight, trial, level) < start:
+            return trial - trial.mean(), decrement
+        length /= 2
+    return log_scale, 0.0
+
+
+def _barrier(weight: Square, log_scale: Vector, level: float) -> float:
+    v = _scaled(weight, np.exp(np.clip(log_scale, -600, 600) / 2))
+    try:
+        factor = np.linalg.cholesky(level * np.eye(len(v)) - v.T @ v)
+    except np.linalg.LinAlgError:
+        return float("inf")
+    return -2 * float(np.log(np.diag(factor)).sum())

@@ -1,0 +1,113 @@
+"""From a flow to the map that runs."""
+
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+from jaxtyping import Array, Float
+
+from limitset._result import InputProblem
+from limitset._system import AbstractFlow, AbstractMap
+from limitset.dynamics._scheme import (
+    AbstractScheme,
+    EulerAssemblyMap,
+    EulerMap,
+    ExplicitEuler,
+    ExponentialAssemblyMap,
+    ExponentialEuler,
+    RateMap,
+    SemiImplicit,
+    SemiImplicitMap,
+)
+from limitset.networks import Assembly, RateNetwork, per_unit_constants
+
+
+def discretise(flow: AbstractFlow, scheme: AbstractScheme) -> AbstractMap:
+    """The map that advances `flow` by `scheme.step`. Certify this map, not the flow.
+
+    Matrices are computed in float64 and rounded once to the network's dtype; differentiable, so a
+    training loop calls it once per update, outside the loop over time.
+
+    **Arguments:**
+
+    - `flow`: a `RateNetwork`, an `Assembly`, or (explicit Euler only) any `AbstractFlow`.
+    - `scheme`: `ExplicitEuler`, `ExponentialEuler` or `SemiImplicit`, with its `step`.
+
+    **Returns:** a map with its constants stored as arrays.
+
+    **Raises:** `InputProblem` if the scheme does not apply to the flow.
+
+    **Example:**
+
+    >>> import jax.numpy as jnp
+    >>> from limitset.networks import RateNetwork
+    >>> halving = discretise(RateNetwork(jnp.zeros((1, 1))), ExplicitEuler(0.5))
+    >>> float(halving.advance(0, jnp.ones(1), jnp.zeros(0))[0])
+    0.5
+    """
+    if isinstance(flow, Assembly):
+        return _discretise_assembly(flow, scheme)
+    if isinstance(flow, RateNetwork):
+        return _discretise_rate(flow, scheme)
+    if isinstance(flow, AbstractFlow) and isinstance(scheme, ExplicitEuler):
+        return EulerMap(flow, scheme)
+    raise InputProblem(
+        f"{type(scheme).__name__} does not apply to {type(flow).__name__}; use ExplicitEuler for a "
+        "flow of your own, any scheme for RateNetwork and Assembly"
+    )
+
+
+def _discretise_rate(network: RateNetwork, scheme: AbstractScheme) -> RateMap:
+    leak = network.leak.astype(jnp.float64)
+    step = scheme.step / network.time_constant.astype(jnp.float64)
+    if isinstance(scheme, ExplicitEuler):
+        keep, gain = 1 - step * leak, step
+    elif isinstance(scheme, ExponentialEuler):
+        keep = jnp.exp(-step * leak)
+        safe = jnp.where(leak > 0, leak, 1.0)
+        gain = jnp.where(leak > 0, -jnp.expm1(-step * leak) / safe, step)
+    else:
+        raise InputProblem(
+            f"{type(scheme).__name__} treats the coupling of an Assembly; a RateNetwork has none: "
+            "use ExplicitEuler, which is the same map there, or wrap it in an Assembly"
+        )
+    dtype = network.weight.dtype
+    return RateMap(network, jnp.asarray(keep, dtype), jnp.asarray(gain, dtype), scheme)
+
+
+def _discretise_assembly(assembly: Assembly, scheme: AbstractScheme) -> AbstractMap:
+    dtype = assembly.coupling.dtype
+    coupling = assembly.coupling.astype(jnp.float64)
+    leak, time_constant = (c.astype(jnp.float64) for c in per_unit_constants(assembly))
+    keep, gain = 1 - scheme.step * leak / time_constant, scheme.step / time_constant
+    identity = jnp.eye(assembly.state_size)
+    if isinstance(scheme, SemiImplicit):
+        propagator = jnp.linalg.inv(identity - scheme.step * coupling).astype(dtype)
+        return SemiImplicitMap(assembly, keep.astype(dtype), gain.astype(dtype), propagator, scheme)
+    if isinstance(scheme, ExplicitEuler):
+        transition = jnp.diag(keep) + scheme.step * coupling
+        return EulerAssemblyMap(assembly, gain.astype(dtype), transition.astype(dtype), scheme)
+    if isinstance(scheme, ExponentialEuler):
+        generator = scheme.step * (coupling - jnp.diag(leak / time_constant))
+        transition, integral = _exponential_and_integral(generator)
+        response = scheme.step * integral / time_constant
+        return ExponentialAssemblyMap(
+            assembly, transition.astype(dtype), response.astype(dtype), scheme
+        )
+    raise InputProblem(
+        f"scheme {type(scheme).__name__} is not known; use ExplicitEuler, ExponentialEuler or "
+        "SemiImplicit"
+    )
+
+
+def _exponential_and_integral(
+    generator: Float[Array, "n n"],
+) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+    """`exp(A)` and `integral_0^1 exp(s A) ds`, from the exponential of one block matrix.
+
+    Works for singular `A`, where `A^-1 (exp(A) - I)` does not.
+    """
+    size = generator.shape[0]
+    block = jnp.block(
+        [[generator, jnp.eye(size)], [jnp.zeros((size, size)), jnp.zeros((size, size))]]
+    )
+    exponential = jsl.expm(block, max_squarings=64)
+    return exponential[:size, :size], exponential[:size, size:]

@@ -1,0 +1,10 @@
+"""Model folders (config.json, model.safetensors, certificates/), and importers."""
+
+from ._atomic import write_whole as write_whole
+from ._certificate import certificate_document as certificate_document
+from ._certificate import write_certificate as write_certificate
+from ._describe import describe as describe
+from ._describe import rebuild as rebuild
+from ._model import Model as Model
+from ._model import load as load
+from ._model import save as save

@@ -1,0 +1,172 @@
+"""Model folders: `config.json`, `model.safetensors`, `certificates/`, and a model card."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from limitset._result import InputProblem
+from limitset._system import AbstractFlow, AbstractMap
+from limitset.contraction import DiagonalMetric
+from limitset.io._atomic import write_whole
+from limitset.io._describe import Config, Tensors, describe, rebuild
+from limitset.networks import LinearReadout
+
+FORMAT = "limitset-model/1"
+
+# More than any network here can certify; a header that claims more is not believed.
+_LARGEST_FILE = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Model:
+    """A system as it is stored, with what belongs to it.
+
+    `metric` is a proposal for `certify`, never believed. `about` is informational: how the model
+    was trained, what it scored.
+    """
+
+    system: AbstractFlow | AbstractMap
+    readout: LinearReadout | None = None
+    metric: DiagonalMetric | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def save(folder: str | Path, model: Model | AbstractFlow | AbstractMap) -> Path:
+    """Write a model folder; a bare system is saved without readout, metric and remarks.
+
+    **Arguments:** `folder`, made if needed; files of the same names are replaced, whole.
+
+    **Returns:** the folder.
+
+    **Raises:** `InputProblem` if the system has no place in the format or the folder cannot be
+    written.
+
+    >>> import tempfile, jax.numpy as jnp
+    >>> from limitset.networks import RateNetwork
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = save(folder, RateNetwork(jnp.zeros((2, 2))))
+    ...     load(folder).system.state_size
+    2
+    """
+    if not isinstance(model, Model):
+        model = Model(model)
+    folder = Path(folder)
+    config, tensors = describe(model.system)
+    tensors = dict(tensors)
+    config = {"format": FORMAT, **config}
+    if model.about:
+        config["about"] = model.about
+    if model.readout is not None:
+        config["readout"] = {"outputs": model.readout.bias.shape[0]}
+        tensors["readout.weight"] = np.asarray(model.readout.weight)
+        tensors["readout.bias"] = np.asarray(model.readout.bias)
+    if model.metric is not None:
+        tensors["metric"] = np.asarray(model.metric.scale, np.float64)
+    text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # ascontiguousarray turns scalars into vectors of one entry.
+    contiguous = {name: a.reshape(tensors[name].shape) for name, a in contiguous.items()}
+    write_whole(folder / "model.safetensors", safetensors.numpy.save(contiguous))
+    write_whole(folder / "config.json", text.encode())
+    write_whole(folder / "README.md", _card(config, tensors).encode())
+    return folder
+
+
+def load(folder: str | Path) -> Model:
+    """Read a model folder. Nothing is unpickled, and nothing unknown is ignored.
+
+    **Raises:** `InputProblem`, one line: which file, what came, what is needed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "nothing"
+        raise InputProblem(
+            f"{folder} is {what}; give a model folder with config.json and model.safetensors"
+        )
+    config = _read_config(folder / "config.json")
+    tensors = _read_tensors(folder / "model.safetensors")
+    if config.pop("format", None) != FORMAT:
+        raise InputProblem(f"{folder / 'config.json'} has no format {FORMAT!r}; give such a model")
+    about = config.pop("about", {})
+    readout_config = config.pop("readout", None)
+    try:
+        readout = _take_readout(tensors, readout_config)
+        metric = tensors.pop("metric", None)
+        system = rebuild(config, tensors)
+        if metric is not None and metric.shape != (system.state_size,):
+            raise InputProblem(f"tensor metric has shape {metric.shape}; ({system.state_size},) is needed")
+    except InputProblem as problem:
+        raise InputProblem(f"{folder}: {problem}") from None
+    proposal = None if metric is None else DiagonalMetric(jnp.asarray(metric, jnp.float64))
+    return Model(system, readout, proposal, about if isinstance(about, dict) else {})
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputProblem(f"{path} is missing; a model folder needs it") from None
+    except (OSError, UnicodeDecodeError):
+        raise InputProblem(f"{path} is not readable text; a JSON object is needed") from None
+    try:
+        config = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputProblem(f"{path} is not valid JSON ({error}); repair it or save again") from None
+    if not isinstance(config, dict):
+        raise InputProblem(f"{path} holds {type(config).__name__}, not an object; save it again")
+    return config
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that a model may hold")
+
+
+def _read_tensors(path: Path) -> Tensors:
+    if not path.is_file():
+        raise InputProblem(f"{path} is missing; a model folder needs it")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise InputProblem(f"{path} has more than {_LARGEST_FILE} bytes; no model here is that large")
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputProblem(
+            f"{path} is not a complete safetensors file ({reason}); copy or save it again"
+        ) from None
+
+
+def _take_readout(tensors: Tensors, config: object) -> LinearReadout | None:
+    names = ("readout.weight", "readout.bias")
+    present = [name in tensors for name in names]
+    if config is None and not any(present):
+        return None
+    if config is None or not all(present):
+        raise InputProblem(
+            "a readout needs the key 'readout' in config.json and the tensors readout.weight and "
+            "readout.bias; one of them is missing"
+        )
+    weight, bias = (jnp.asarray(tensors.pop(name)) for name in names)
+    if config != {"outputs": bias.size}:
+        raise InputProblem(f"readout is {config!r}; {{'outputs': {bias.size}}} fits the tensors")
+    return LinearReadout(weight, bias)
+
+
+def _card(config: Config, tensors: Tensors) -> str:
+    count = sum(math.prod(t.shape) for t in tensors.values())
+    lines = [
+        f"# A `{config['kind']}` model",
+        "",
+        f"Written by limitset in format `{FORMAT}`: {len(tensors)} tensors, {count} numbers.",
+        "",
+        "- `limitset certify .` looks for the best contraction certificate.",
+        "- `limitset check certificates/*.json` proves the stored ones again, independently.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""Activations that know what a proof needs: slope interval, derivatives, a bound on their values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from limitset._result import InputProblem
+
+Pointwise = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A scalar function applied to every unit, with the facts that theorems use.
+
+    `slope_interval = (lo, hi)` means `lo (a-b)^2 <= (phi(a)-phi(b)) (a-b) <= hi (a-b)^2` for all
+    real a, b (incremental slopes, so ReLU needs no derivative at 0). It is a promise with a proof
+    on paper; `None` means that no bound is known, and then nothing is certified.
+    `supremum` bounds `|phi|` (`inf` if unbounded), `at_zero` is `phi(0)` rounded up.
+
+    **Arguments:** the fields; `derivatives` are the first three derivatives, where known.
+
+    **Example:**
+
+    >>> TANH.slope_interval, SILU.slope_interval
+    ((0.0, 1.0), None)
+    """
+
+    name: str
+    function: Pointwise
+    slope_interval: tuple[float, float] | None = None
+    derivatives: tuple[Pointwise, ...] = ()
+    supremum: float = float("inf")
+    at_zero: float = 0.0
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The activation, entry by entry."""
+        return self.function(x)
+
+
+def _tanh_1(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    # 1 - tanh^2 loses all relative accuracy in saturation; sech^2 does not.
+    e = jnp.exp(-2 * jnp.abs(x))
+    return 4 * e / (1 + e) ** 2
+
+
+def _tanh_2(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return -2 * jnp.tanh(x) * _tanh_1(x)
+
+
+def _tanh_3(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _tanh_1(x) * (6 * jnp.tanh(x) ** 2 - 2)
+
+
+def _sigmoid_1(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _tanh_1(x / 2) / 4
+
+
+def _sigmoid_2(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _tanh_2(x / 2) / 8
+
+
+def _sigmoid_3(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return _tanh_3(x / 2) / 16
+
+
+def _relu_1(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return (x > 0).astype(x.dtype)
+
+
+def _same(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return x
+
+
+TANH = Activation("tanh", jnp.tanh, (0.0, 1.0), (_tanh_1, _tanh_2, _tanh_3), 1.0)
+RELU = Activation("relu", jax.nn.relu, (0.0, 1.0), (_relu_1, jnp.zeros_like, jnp.zeros_like))
+SIGMOID = Activation(
+    "sigmoid", jax.nn.sigmoid, (0.0, 0.25), (_sigmoid_1, _sigmoid_2, _sigmoid_3), 1.0, 0.5
+)
+# log(2) = 0.6931471805599453094..., and this literal lies above it.
+SOFTPLUS = Activation(
+    "softplus",
+    jax.nn.softplus,
+    (0.0, 1.0),
+    (jax.nn.sigmoid, _sigmoid_1, _sigmoid_2),
+    float("inf"),
+    0.6931471805599455,
+)
+IDENTITY = Activation(
+    "identity", _same, (1.0, 1.0), (jnp.ones_like, jnp.zeros_like, jnp.zeros_like)
+)
+# Known functions whose slopes leave [0, 1]; no bound of theirs has been proved here, so networks
+# that use them run and train but are never certified.
+SILU = Activation("silu", jax.nn.silu)
+GELU = Activation("gelu", jax.nn.gelu)
+
+ACTIVATIONS: dict[str, Activation] = {
+    a.name: a for a in (TANH, RELU, SIGMOID, SOFTPLUS, IDENTITY, SILU, GELU)
+}
+
+
+def find_activation(activation: str | Activation) -> Activation:
+    """The activation of that name; an `Activation` is returned as it is.
+
+    **Raises:** `InputProblem` for a name that is not in `ACTIVATIONS`.
+
+    >>> find_activation("relu").name
+    'relu'
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise InputProblem(
+            f"activation {activation!r} is not known; use one of {', '.join(ACTIVATIONS)}, "
+            "or pass an `Activation`"
+        )
+    return ACTIVATIONS[activation]

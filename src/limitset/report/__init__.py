@@ -1,0 +1,1 @@
+"""Stored results -> figures and one self-contained HTML page (plotting is imported only here)."""
