@@ -175,7 +175,9 @@ def test_large_products_hold_sampled_entries():
         product = left @ right
         for i, j in zip(rng.integers(0, 200, 8), rng.integers(0, 150, 8), strict=True):
             x, y = member(rng, left[i]), member(rng, right[:, j])
-            assert holds(product[i, j], [sum(p * q for p, q in zip(x, y, strict=True))])
+            assert holds(
+                product[i, j], [sum((p * q for p, q in zip(x, y, strict=True)), Fraction())]
+            )
 
 
 def test_underflow_beside_huge_factors_is_held():
@@ -184,6 +186,24 @@ def test_underflow_beside_huge_factors_is_held():
     assert holds(a @ b, [2**1000 * (Fraction(2.0**-1072) + 2 * Fraction(5e-324))])
     c = Ball.exact([[1e300, 1.0]]) @ around([[1e-300 / 3], [0.0]], [[0.0], [1e-20]])
     assert holds(c, [Fraction(1e300) * Fraction(1e-300 / 3) + Fraction(1e-20)])
+
+
+def test_roundoff_of_subnormal_factors_is_held():
+    """Their share `n u |b|` of the radius vanishes in floats, beside factors of 10^300."""
+    rng = np.random.default_rng(20)
+    huge = rng.standard_normal((20, 2)) * 1e300
+    tiny = rng.standard_normal((2, 2)) * 1e-311
+    # The second column makes the factor a ball; the first column is exact.
+    b = Ball(tiny, np.array([[0.0, 1e-320], [0.0, 1e-320]]))
+    exact = rational_product(huge, tiny[:, :1])
+    for product in (Ball.exact(huge) @ b, (b.T @ Ball.exact(huge.T)).T):
+        assert holds(product[:, :1], exact)
+        assert not holds(Ball.exact(product.mid[:, :1]), exact)
+
+
+def rational_product(A: np.ndarray, B: np.ndarray) -> list[Fraction]:
+    rows, columns = (np.vectorize(Fraction, otypes=[object])(M) for M in (A, B))
+    return exact_product(rows, columns)
 
 
 def test_sums_hold_every_result():
@@ -216,9 +236,9 @@ def test_without_radii_the_results_would_be_wrong():
     for op in BINARY:
         mid = op(a, b).mid
         assert not holds(Ball.exact(mid), [op(x, y) for x, y in zip(xs, ys, strict=True)])
-    dot = sum(x * y for x, y in zip(xs, ys, strict=True))
+    dot = sum((x * y for x, y in zip(xs, ys, strict=True)), Fraction())
     assert not holds(Ball.exact((a @ b).mid), [dot])
-    assert not holds(Ball.exact(ball_sum(a).mid), [sum(xs)])
+    assert not holds(Ball.exact(ball_sum(a).mid), [sum(xs, Fraction())])
 
 
 def test_powers_of_two_are_exact_factors():
@@ -289,8 +309,11 @@ def test_comparisons_are_certain_or_false():
     assert not Ball.exact(0.0).certainly_positive()
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, [1.0, np.nan], 1j, True, "1", 2**60 + 1,
-                                 10**30, np.float16(1), None])  # fmt: skip
+UNUSABLE = [np.nan, np.inf, -np.inf, [1.0, np.nan], 1j, True, "1", None, np.float16(1), 10**30,
+            2**53 + 1, -(2**53) - 1, np.uint64(2**63)]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", UNUSABLE)
 def test_unusable_numbers_are_refused(bad):
     for make in (Ball.exact, Ball.unverified):
         with pytest.raises(InputProblem) as problem:
@@ -308,11 +331,11 @@ def test_unusable_radii_and_bounds_are_refused():
     with pytest.raises(InputProblem, match="negative"):
         around([1.0], [2.0]).sqrt()
     with pytest.raises(ZeroDivisionError):
-        1.0 / around([1.0], [1.0])
+        _ = 1.0 / around([1.0], [1.0])
     with pytest.raises(InputProblem, match="shapes"):
-        Ball.exact(np.eye(2)) @ Ball.exact(np.eye(3))
+        _ = Ball.exact(np.eye(2)) @ Ball.exact(np.eye(3))
     with pytest.raises(InputProblem, match="NaN"):
-        Ball.exact(1.0) + np.nan
+        _ = Ball.exact(1.0) + np.nan
 
 
 def test_other_dtypes_convert_exactly():
@@ -344,7 +367,7 @@ def test_balls_do_not_change():
     with pytest.raises(ValueError, match="read-only"):
         ball[1:].rad[0] = 2.0
     with pytest.raises(AttributeError):
-        ball.mid = source
+        ball.mid = source  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_arrays_on_the_left_make_balls():

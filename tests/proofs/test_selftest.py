@@ -1,5 +1,7 @@
 """The self-test passes here, is fast, and finds out each kind of broken arithmetic."""
 
+import ctypes
+import platform
 import time
 from fractions import Fraction
 
@@ -95,7 +97,7 @@ BROKEN = {
     "NaN called finite": (Arithmetic(is_finite=lambda x: np.full(np.shape(x), True)), "NaN"),
     "saturating overflow": (
         Arithmetic(add=lambda x, y: np.clip(np.add(x, y), -1.7e308, 1.7e308)), "overflow"),
-    "wrong neighbours": (Arithmetic(next_after=lambda x, y: x * (1 + 2.0**-52)), "neighbouring"),
+    "wrong neighbours": (Arithmetic(next_above=lambda x: x * (1 + 2.0**-52)), "neighbouring"),
     "float32 products": (Arithmetic(matmul=in_float32(np.matmul)), "small integers"),
     "split products": (Arithmetic(matmul=split_product), "componentwise"),
     "Strassen": (Arithmetic(matmul=strassen), "componentwise"),
@@ -142,6 +144,23 @@ def test_failure_names_the_assumption(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UnsoundArithmetic, match="round to nearest") as refusal:
         require_sound_arithmetic()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("direction", [0x400, 0x800, 0xC00], ids=["down", "up", "to zero"])
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="mode numbers are those of x86-64")
+def test_another_rounding_direction_is_refused_in_every_call(direction: int):
+    """The mode can change after the first, cached, run."""
+    require_sound_arithmetic()
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "fesetround"):
+        pytest.skip("the C library does not export fesetround")
+    assert library.fesetround(direction) == 0
+    try:
+        with pytest.raises(UnsoundArithmetic, match="round to nearest"):
+            require_sound_arithmetic()
+    finally:
+        library.fesetround(0)
+    require_sound_arithmetic()
 
 
 def test_self_test_is_fast():

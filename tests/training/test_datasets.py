@@ -168,11 +168,11 @@ def test_only_permutations_permute(order: list[int]):
 def test_digits_are_scikit_learns_digits():
     from sklearn.datasets import load_digits
 
-    split, bunch = load_digits_sequences(), load_digits()
+    split, (pixels, classes) = load_digits_sequences(), load_digits(return_X_y=True)
     seen = np.concatenate([split.train.inputs, split.test.inputs])[:, :, 0]
     labels = np.concatenate([split.train.labels, split.test.labels])
     rows = np.column_stack([seen * 16, labels])
-    original = np.column_stack([bunch["data"], bunch["target"]])
+    original = np.column_stack([pixels, classes])
     # The same 1797 rows, each once: parts share no sample and lose none.
     assert np.array_equal(rows[np.lexsort(rows.T)], original[np.lexsort(original.T)])
     assert split.train.inputs.dtype == np.float32 and split.train.labels.dtype == np.int32
@@ -388,8 +388,8 @@ def test_damaged_cache_is_noticed(
     load_mnist()
     cached = tmp_path / "cache/limitset/mnist" / f"{TEST_LABELS}.gz"
     cached.write_bytes(gzip.compress(tiny_mnist[TEST_LABELS][:-1] + b"\x09"))
-    problem(load_mnist, TEST_LABELS, "remove these")
-    cached.write_bytes(b"")
+    problem(load_mnist, TEST_LABELS, "delete it")
+    cached.write_bytes(b"not an archive")
     problem(load_mnist, str(cached))
 
 

@@ -9,6 +9,8 @@ from ._certificate import Unknown as Unknown
 from ._certificate import explain as explain
 from ._certify import THEOREMS as THEOREMS
 from ._certify import certify as certify
+from ._decay import measure_distances as measure_distances
+from ._initialise import delay_line_assembly as delay_line_assembly
 from ._metric import AbstractMetric as AbstractMetric
 from ._metric import DiagonalMetric as DiagonalMetric
 from ._metric import QuadraticMetric as QuadraticMetric

@@ -12,7 +12,7 @@ from limitset.contraction._metric import AbstractMetric
 
 @dataclass(frozen=True)
 class Attempt:
-    """One theorem that was tried: its best bound (rate or factor, `None` if none) and the reason."""
+    """One theorem that was tried: its bound (rate or factor, `None` if none) and the reason."""
 
     theorem: str
     bound: float | None
@@ -76,7 +76,8 @@ class Certificate:
 
     def claim(self) -> str:
         """The claim in one line, with its evidence."""
-        what = f"factor {self.factor:.6g} per step" if self.factor else f"rate {self.rate:.6g}"
+        is_flow = self.factor is None
+        what = f"rate {self.rate:.6g}" if is_flow else f"factor {self.factor:.6g} per step"
         return f"contracting, {what}, for all states and inputs [{self.evidence.label}]"
 
 

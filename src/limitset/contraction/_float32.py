@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from limitset.contraction._certificate import Certificate, Float32Gap
+from limitset.contraction._layer import Vector, product_upper
 from limitset.contraction._metric import DiagonalMetric
 from limitset.dynamics import RateMap, SemiImplicitMap
-from limitset.networks import Activation, Elman, Form, RateNetwork, module_slices
+from limitset.networks import (
+    IDENTITY,
+    RELU,
+    Activation,
+    Elman,
+    Form,
+    RateNetwork,
+    module_slices,
+)
 from limitset.proofs import Ball
-
-Vector = Float[np.ndarray, " n"]
 
 _UNIT = 2.0**-24
 # Any product, sum or activation that underflows errs by less than this, flushed or not.
@@ -23,21 +29,30 @@ ACTIVATION_ERROR = 2.0**-19
 
 
 @dataclass(frozen=True)
-class _Step:
-    """Componentwise bounds of one step: size of the result, its rounding error, its value at 0."""
+class _Drive:
+    """Componentwise bounds of a drive: its size, its rounding error, its value at state 0."""
 
     size: Ball
     error: Ball
     at_zero: Ball
 
 
+@dataclass(frozen=True)
+class _Step:
+    """Componentwise bounds: result, its rounding error, its value at state 0, `gain * drive`."""
+
+    size: Ball
+    error: Ball
+    at_zero: Ball
+    driven: Ball
+
+
 def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | None:
     """How far apart two float32 runs of one input can stay, for a certified float32 map.
 
     One step of a float32 run is the exact step plus an error `e` with `|e|_M <= rounding`, as long
-    as `|x|_M <= state_radius` and `|u_j| <= input_bound`; the ball maps into itself when
-    `factor * state_radius + |F(0, u)|_M + rounding <= state_radius`. Then two runs obey
-    `d <- factor d + 2 rounding`. Every quantity is rounded upward.
+    as `|x|_M <= state_radius` and `|u_j| <= input_bound`; and the rounded map sends that ball into
+    itself. Then two runs obey `d <- factor d + 2 rounding`. Every quantity is rounded upward.
 
     **Returns:** the bound, or `None` for flows, for maps that are not float32 throughout, for maps
     whose explicit matrices have no such analysis here, and where no radius is found.
@@ -49,25 +64,37 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
     if not isinstance(system, RateMap | SemiImplicitMap | Elman) or not _is_float32(system):
         return None
     scale = np.asarray(metric.scale, np.float64)
-    exact = all(m.activation.name in ("relu", "identity") for m, _, _ in _modules(system))
+    exact = all(m.activation in (RELU, IDENTITY) for m, _, _ in _modules(system))
     error = 0.0 if exact else ACTIVATION_ERROR
-
-    def measure(radius: float) -> tuple[float, float]:
+    # Semi-implicit maps have one coupling bound, the propagator's; the others have none.
+    amplification = certificate.coupling_bounds[0] if certificate.coupling_bounds else 1.0
+    radius = 1e-2
+    for _ in range(100):
         step = _step(system, Ball.exact(radius) / Ball.exact(scale), input_bound, error)
-        return _norm(step.error, scale), _norm(step.at_zero, scale)
-
-    radius = 1.0
-    for _ in range(60):
-        rounding, at_zero = measure(radius)
-        if not np.isfinite(rounding + at_zero):
+        rounding = _norm(step.error, scale)
+        linear = _linear_reach(system, step, scale, amplification)
+        # Two bounds of the exact step: by contraction towards F(0, u), and by the linear part with
+        # the drive bounded as a whole, which is far better for bounded activations.
+        by_factor = Ball.exact(factor) * radius + _norm(step.at_zero, scale)
+        by_drive = Ball.exact(linear[0]) * radius + linear[1]
+        reached = min(float((r + rounding).upper()) for r in (by_factor, by_drive))
+        if not np.isfinite(reached):
             return None
-        needed = float(((Ball.exact(factor) * radius + at_zero) + rounding).upper())
-        if needed <= radius:
+        if reached <= radius:
             gap = Ball.exact(2 * rounding) / (1 - Ball.exact(factor))
             return Float32Gap(input_bound, error, radius, rounding, float(gap.upper()))
-        # Geometric growth reaches the fixed point from below; a little more makes it strict.
-        radius = max(1.001 * (at_zero + rounding) / (1 - factor), 1.1 * radius)
+        # Both bounds grow slower than the radius, so that some geometric step passes them.
+        radius *= 1.15
     return None
+
+
+def _linear_reach(
+    system: RateMap | SemiImplicitMap | Elman, step: _Step, scale: Vector, amplification: float
+) -> tuple[float, float]:
+    """`(a, d)` with `|F(x, u)|_M <= a |x|_M + d` while the drive stays below its bound."""
+    kept = max(float(np.abs(keep).max()) for _, _, (keep, _) in _modules(system))
+    driven = product_upper(amplification, _norm(step.driven, scale))
+    return product_upper(amplification, kept), driven
 
 
 def _is_float32(system: RateMap | SemiImplicitMap | Elman) -> bool:
@@ -99,11 +126,13 @@ def _step(
         driven = _drive(module, states[place], input_bound, error)
         size = states[place] * np.abs(keep) + (driven.size + driven.error) * np.abs(gain)
         rounding = driven.error * np.abs(gain) + size * _gamma(4) + 4 * _UNDERFLOW
-        steps.append(_Step(size, rounding, driven.at_zero * np.abs(gain)))
+        driven_step = driven.size * np.abs(gain)
+        steps.append(_Step(size, rounding, driven.at_zero * np.abs(gain), driven_step))
     local = _Step(
         _join([s.size for s in steps]),
         _join([s.error for s in steps]),
         _join([s.at_zero for s in steps]),
+        _join([s.driven for s in steps]),
     )
     if not isinstance(system, SemiImplicitMap):
         return local
@@ -111,10 +140,10 @@ def _step(
     terms = system.state_size + 1
     size = propagator @ (local.size + local.error)
     rounding = propagator @ local.error + size * _gamma(terms) + terms * _UNDERFLOW
-    return _Step(size, rounding, propagator @ local.at_zero)
+    return _Step(size, rounding, propagator @ local.at_zero, local.driven)
 
 
-def _drive(module: RateNetwork | Elman, states: Ball, input_bound: float, error: float) -> _Step:
+def _drive(module: RateNetwork | Elman, states: Ball, input_bound: float, error: float) -> _Drive:
     """Bounds of `W phi(x) + B u + b` or `phi(W x + B u + b)` for `|x| <= states`."""
     if isinstance(module, Elman):
         weight, inputs = module.weight_hh, module.weight_ih
@@ -137,13 +166,13 @@ def _drive(module: RateNetwork | Elman, states: Ball, input_bound: float, error:
         slip = argument * _gamma(terms) + terms * _UNDERFLOW
         size = _values(activation, (argument + slip) * steepest)
         rounding = slip * steepest + size * error + _UNDERFLOW
-        return _Step(size, rounding, _values(activation, constant * steepest))
+        return _Drive(size, rounding, _values(activation, constant * steepest))
     value = _values(activation, states * steepest)
     slip = value * error + _UNDERFLOW
     size = matrix @ (value + slip) + constant
     rounding = matrix @ slip + size * _gamma(terms) + terms * _UNDERFLOW
     resting = Ball.exact(np.full(matrix.shape[0], activation.at_zero))
-    return _Step(size, rounding, matrix @ resting + constant)
+    return _Drive(size, rounding, matrix @ resting + constant)
 
 
 def _values(activation: Activation, excursion: Ball) -> Ball:
@@ -163,5 +192,6 @@ def _join(balls: list[Ball]) -> Ball:
 
 def _norm(vector: Ball, scale: Vector) -> float:
     weighted = Ball.exact(scale) * vector
-    square = weighted @ weighted
-    return float(square.sqrt().upper()) if np.isfinite(square.upper()) else float("inf")
+    # From the upper end: the ball of a tiny square may reach below zero.
+    square = float((weighted @ weighted).upper())
+    return float(Ball.exact(square).sqrt().upper()) if np.isfinite(square) else float("inf")

@@ -11,7 +11,19 @@ from limitset.dynamics import (
     RateMap,
     SemiImplicitMap,
 )
-from limitset.networks import Activation, Assembly, Elman, Form, RateNetwork, module_slices
+from limitset.networks import (
+    IDENTITY,
+    RELU,
+    SIGMOID,
+    SOFTPLUS,
+    TANH,
+    Activation,
+    Assembly,
+    Elman,
+    Form,
+    RateNetwork,
+    module_slices,
+)
 from limitset.proofs import (
     Ball,
     is_hurwitz_refuted,
@@ -38,7 +50,7 @@ def refute(system: AbstractFlow | AbstractMap) -> Refuted | None:
 
     **Returns:** the refutation, or `None`: then nothing is known.
     """
-    if not isinstance(system, _KNOWN) or system.state_size > _LARGEST:
+    if not isinstance(system, KNOWN) or system.state_size > _LARGEST:
         return None
     continuous = isinstance(system, AbstractFlow)
     for state in _states(system):
@@ -56,7 +68,7 @@ def refute(system: AbstractFlow | AbstractMap) -> Refuted | None:
     return None
 
 
-_KNOWN = (
+KNOWN = (
     RateNetwork,
     RateMap,
     Elman,
@@ -99,15 +111,15 @@ def _weight_and_bias(layer: RateNetwork | Elman) -> tuple[Float[np.ndarray, "n n
 
 
 def _slopes(activation: Activation, argument: Ball) -> Ball | None:
-    if activation.name == "tanh":
+    if activation == TANH:
         return tanh_slope(argument)
-    if activation.name == "sigmoid":
+    if activation == SIGMOID:
         return logistic_slope(argument)
-    if activation.name == "softplus":
+    if activation == SOFTPLUS:
         return logistic(argument)
-    if activation.name == "identity":
+    if activation == IDENTITY:
         return Ball.exact(np.ones(argument.shape))
-    if activation.name == "relu":
+    if activation == RELU:
         positive, negative = argument.lower() > 0, argument.upper() < 0
         return Ball.exact(positive.astype(float)) if (positive | negative).all() else None
     return None

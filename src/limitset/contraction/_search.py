@@ -16,8 +16,8 @@ _CENTRE_FULLY = 256
 _CENTRE_BRIEFLY = 1024
 
 
-def absolute_metric(layer: Layer) -> tuple[Vector, float]:
-    """The best scale for the absolute-value theorem, and its bound: the spectral abscissa of `A`.
+def absolute_metric(layer: Layer) -> Vector:
+    """The best scale for the absolute-value theorem; its bound is the spectral abscissa of `A`.
 
     `A` is the slope-weighted majorant, a matrix with nonnegative off-diagonal entries. For `t`
     above its abscissa, `d = (tI - A)^-1 1` and `l = (tI - A)^-T 1` are positive, and in the metric
@@ -25,21 +25,29 @@ def absolute_metric(layer: Layer) -> tuple[Vector, float]:
     best rate of any diagonal metric. Staying a thousandth of the gap above it keeps the metric
     finite where `A` is reducible and no best metric exists.
     """
-    majorant = layer.steepest * np.abs(layer.weight)
-    diagonal = np.diag(layer.weight)
+    weight = _of_moderate_size(layer.weight)
+    majorant = layer.steepest * np.abs(weight)
+    diagonal = np.diag(weight)
     np.fill_diagonal(majorant, np.maximum(layer.lowest * diagonal, layer.highest * diagonal))
     abscissa = _abscissa(majorant)
     size = len(majorant)
-    spread = max(abs(abscissa), np.abs(majorant).max(), 1e-300)
+    spread = max(abs(abscissa), np.abs(majorant).max(), 1e-290)
     ones = np.ones(size)
     for fraction in 10.0 ** np.arange(-3.5, 3):
         level = abscissa + fraction * spread
         factor = sla.lu_factor(level * np.eye(size) - majorant, check_finite=False)
         right, left = sla.lu_solve(factor, ones), sla.lu_solve(factor, ones, trans=1)
-        if (right > 0).all() and (left > 0).all() and np.isfinite(right * left).all():
-            scale = np.sqrt(left / right)
-            return scale / np.exp(np.log(scale).mean()), abscissa
-    return ones, abscissa
+        # Square roots first: entries of long chains, and of zero weights, may reach 1e300.
+        if (right > 0).all() and (left > 0).all() and np.isfinite([right, left]).all():
+            scale = np.sqrt(left) / np.sqrt(right)
+            return scale / np.exp(np.log(scale).mean())
+    return ones
+
+
+def _of_moderate_size(weight: Square) -> Square:
+    """The weights over the largest of them: metrics do not see it, and no square overflows."""
+    largest = float(np.abs(weight).max())
+    return weight / largest if largest > 0 else weight
 
 
 def _abscissa(majorant: Square) -> float:
@@ -49,10 +57,11 @@ def _abscissa(majorant: Square) -> float:
     shift = max(0.0, -float(np.diag(majorant).min()))
     operator = ssl.aslinearoperator(majorant + shift * np.eye(len(majorant)))
     try:
-        values = ssl.eigs(operator, k=1, which="LM", v0=np.ones(len(majorant)), tol=1e-9)[0]
+        start, tolerance = np.ones(len(majorant)), 1e-9
+        values = ssl.eigs(operator, k=1, which="LM", v0=start, tol=tolerance)[0]  # pyright: ignore[reportArgumentType]
     except ssl.ArpackError:
         return float(np.linalg.eigvals(majorant).real.max())
-    return float(values.real.max() - shift)
+    return float(np.real(values).max() - shift)
 
 
 def singular_metric(layer: Layer) -> Vector:
@@ -63,8 +72,8 @@ def singular_metric(layer: Layer) -> Vector:
     (by interpolation, every unitarily invariant norm of `V` is log-convex in q), and its minimiser
     tends to the best scale as t falls to the smallest attainable `|V|^2`.
     """
-    weight = layer.weight
-    candidates = [np.ones(len(weight)), _balanced(weight), absolute_metric(layer)[0]]
+    weight = _of_moderate_size(layer.weight)
+    candidates = [np.ones(len(weight)), _balanced(weight), absolute_metric(layer)]
     norms = [_norm(_scaled(weight, s)) for s in candidates]
     best = candidates[int(np.argmin(norms))]
     size = len(weight)
@@ -83,7 +92,8 @@ def _norm(matrix: Square) -> float:
 
 def _lanczos(matrix: Square) -> float:
     start = np.ones(len(matrix))
-    return float(ssl.svds(matrix, k=1, tol=1e-4, v0=start, return_singular_vectors=False)[0])
+    _, values, _ = ssl.svds(matrix, k=1, tol=1e-4, v0=start)  # pyright: ignore[reportArgumentType]
+    return float(np.asarray(values)[0])
 
 
 def _balanced(weight: Square) -> Vector:

@@ -67,7 +67,7 @@ class AbsoluteValue(AbstractTheorem):
         self, system: AbstractFlow | AbstractMap, metric: AbstractMetric | None
     ) -> Certificate | Unknown:
         """Prove contraction in `metric`, or in the best diagonal metric if it is `None`."""
-        return _apply(self.name, system, metric, lambda layer: absolute_metric(layer)[0])
+        return _apply(self.name, system, metric, absolute_metric)
 
 
 class SingularValue(AbstractTheorem):

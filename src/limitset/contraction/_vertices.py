@@ -95,10 +95,14 @@ def _slack(network: RateNetwork, form: Square, slopes: np.ndarray, rate: float) 
 
 
 def _float_rate(network: RateNetwork, form: Square) -> float:
-    root = np.linalg.cholesky(form)
-    inverse = np.linalg.inv(root)
+    """The rate that the corners allow, in floating point; `-inf` where numbers overflow."""
     worst = -np.inf
-    for slopes in _corners(network):
-        slack = _slack(network, form, slopes, 0.0).mid
-        worst = max(worst, np.linalg.eigvalsh(inverse @ -slack @ inverse.T)[-1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        root = np.linalg.cholesky(form)
+        inverse = np.linalg.inv(root)
+        for slopes in _corners(network):
+            growth = inverse @ -_slack(network, form, slopes, 0.0).mid @ inverse.T
+            if not np.isfinite(growth).all():
+                return -np.inf
+            worst = max(worst, np.linalg.eigvalsh(growth)[-1])
     return -float(worst)

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
@@ -62,8 +63,8 @@ def _discretise_rate(network: RateNetwork, scheme: AbstractScheme) -> RateMap:
         keep, gain = 1 - step * leak, step
     elif isinstance(scheme, ExponentialEuler):
         keep = jnp.exp(-step * leak)
-        safe = jnp.where(leak > 0, leak, 1.0)
-        gain = jnp.where(leak > 0, -jnp.expm1(-step * leak) / safe, step)
+        safe = jnp.where(leak != 0, leak, 1.0)
+        gain = jnp.where(leak != 0, -jnp.expm1(-step * leak) / safe, step)
     else:
         raise InputProblem(
             f"{type(scheme).__name__} treats the coupling of an Assembly; a RateNetwork has none: "
@@ -81,6 +82,11 @@ def _discretise_assembly(assembly: Assembly, scheme: AbstractScheme) -> Abstract
     identity = jnp.eye(assembly.state_size)
     if isinstance(scheme, SemiImplicit):
         propagator = jnp.linalg.inv(identity - scheme.step * coupling).astype(dtype)
+        if not isinstance(propagator, Tracer) and not jnp.isfinite(propagator).all():
+            raise InputProblem(
+                f"I - step * coupling is singular at step {scheme.step}; take another step, or a "
+                "coupling that is skew in the modules' metric, where this cannot happen"
+            )
         return SemiImplicitMap(assembly, keep.astype(dtype), gain.astype(dtype), propagator, scheme)
     if isinstance(scheme, ExplicitEuler):
         transition = jnp.diag(keep) + scheme.step * coupling

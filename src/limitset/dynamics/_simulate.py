@@ -57,6 +57,9 @@ def simulate(
 
     def step(x: State, indexed: tuple[Int[Array, ""], Float[Array, " m"]]) -> tuple[State, State]:
         n, u = indexed
+        if length is not None:
+            # Padding may be NaN; even where its result is discarded, its gradient would be NaN.
+            u = jnp.where(n < length, u, 0)
         following = system.advance(n, x, u)
         if length is not None:
             following = jnp.where(n < length, following, x)
@@ -94,6 +97,10 @@ def simulate_batch(
             f"{initial.shape[0]} initial states came with {inputs.shape[0]} input sequences; "
             "give one of each per sample"
         )
+    if lengths is not None and lengths.shape != initial.shape[:1]:
+        raise InputProblem(
+            f"lengths has shape {lengths.shape}; give one length per sample, {initial.shape[:1]}"
+        )
     if lengths is None:
         return jax.vmap(lambda x, u: simulate(system, x, u))(initial, inputs)
     return jax.vmap(lambda x, u, k: simulate(system, x, u, length=k))(initial, inputs, lengths)
@@ -113,6 +120,8 @@ def _check(
                 f"no inputs came for a system with {system.input_size} inputs; give inputs of "
                 f"shape (steps, {system.input_size}), or steps=... where there are none"
             )
+        if not (isinstance(steps, int) and steps >= 0):
+            raise InputProblem(f"steps is {steps!r}; give a whole number, 0 or more")
         inputs = jnp.zeros((steps, 0), initial.dtype)
     elif steps is not None:
         raise InputProblem("both inputs and steps came; give one of them")
@@ -120,5 +129,11 @@ def _check(
         raise InputProblem(
             f"initial {initial.shape} and inputs {inputs.shape} do not fit; the system needs "
             f"({system.state_size},) and (steps, {system.input_size})"
+        )
+    widest = jnp.result_type(initial, inputs, *jax.tree.leaves(system))
+    if widest != initial.dtype:
+        raise InputProblem(
+            f"initial is {initial.dtype}, inputs and system compute in {widest}; states keep their "
+            f"dtype, so convert initial to {widest}"
         )
     return inputs

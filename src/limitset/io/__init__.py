@@ -1,5 +1,6 @@
 """Model folders (config.json, model.safetensors, certificates/), and importers."""
 
+from ._atomic import require_writable as require_writable
 from ._atomic import write_whole as write_whole
 from ._certificate import certificate_document as certificate_document
 from ._certificate import write_certificate as write_certificate

@@ -99,11 +99,11 @@ def _metric(certificate: Certificate) -> dict[str, Any]:
 def _fingerprint(folder: Path) -> dict[str, str]:
     names = {"config_sha256": "config.json", "weights_sha256": "model.safetensors"}
     try:
-        return {
-            k: hashlib.sha256((folder / n).read_bytes()).hexdigest() for k, n in names.items()
-        }
+        return {k: hashlib.sha256((folder / n).read_bytes()).hexdigest() for k, n in names.items()}
     except OSError as error:
-        raise InputProblem(f"{folder} is not a model folder ({error.strerror}); save it first") from None
+        raise InputProblem(
+            f"{folder} is not a model folder ({error.strerror}); save it first"
+        ) from None
 
 
 def _blas() -> str:

@@ -90,13 +90,18 @@ def rebuild(config: Config, tensors: Tensors) -> AbstractFlow | AbstractMap:
     }
     if not isinstance(kind, str) or kind not in builders:
         raise InputProblem(f"kind {kind!r} is not known; use one of {', '.join(builders)}")
+    require_one_dtype(tensors)
+    return builders[kind](config, {k: jnp.asarray(v) for k, v in tensors.items()})
+
+
+def require_one_dtype(tensors: Tensors) -> None:
+    """Refuse tensors that are not all float32 or all float64."""
     dtypes = {t.dtype for t in tensors.values()}
     if not dtypes <= {np.dtype(np.float32), np.dtype(np.float64)} or len(dtypes) > 1:
         names = sorted(str(d) for d in dtypes)
         raise InputProblem(
             f"tensors have dtypes {', '.join(names)}; give all of them as float32 or all as float64"
         )
-    return builders[kind](config, {k: jnp.asarray(v) for k, v in tensors.items()})
 
 
 def _rate_config(network: RateNetwork) -> Config:
@@ -178,37 +183,63 @@ def _rebuild_assembly(config: Config, tensors: dict[str, Array]) -> AbstractFlow
 
 def _rebuild_cell(config: Config, tensors: dict[str, Array]) -> AbstractMap:
     kind = config["kind"]
-    _check_keys(config, {"kind"}, {"activation"} if kind == "elman" else set())
+    _check_keys(config, {"kind", "activation"} if kind == "elman" else {"kind"}, set())
     _check_tensors(tensors, set(_CELL_TENSORS[:2]), set(_CELL_TENSORS[2:]))
     weight_ih, weight_hh = tensors["weight_ih_l0"], tensors["weight_hh_l0"]
     # PyTorch's bias=False leaves both out; a zero bias is the same cell.
-    zero = jnp.zeros(weight_hh.shape[0], weight_hh.dtype)
+    zero = jnp.zeros(weight_hh.shape[:1], weight_hh.dtype)
     biases = [tensors.get(name, zero) for name in _CELL_TENSORS[2:]]
     if kind == "elman":
-        return Elman(weight_ih, weight_hh, *biases, activation=config.get("activation", "tanh"))
+        _check_word(config, "activation", list(ACTIVATIONS))
+        return Elman(weight_ih, weight_hh, *biases, activation=config["activation"])
     return (GRU if kind == "gru" else LSTM)(weight_ih, weight_hh, *biases)
 
 
 def _rate_network(config: Config, tensors: dict[str, Array], prefix: str) -> RateNetwork:
-    for key in ("leak", "time_constant"):
-        value = config[key]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputProblem(f"{key} is {value!r}; give a number")
-    for key, known in (("activation", list(ACTIVATIONS)), ("form", [f.value for f in Form])):
-        if config[key] not in known:
-            raise InputProblem(f"{key} {config[key]!r} is not known; use one of {', '.join(known)}")
-    weight = tensors[prefix + "weight"]
-    if weight.ndim != 2:
-        raise InputProblem(f"{prefix}weight has shape {weight.shape}; a rate network needs (n, n)")
+    _check_word(config, "activation", list(ACTIVATIONS))
+    _check_word(config, "form", [form.value for form in Form])
+    weight, input_weight = tensors[prefix + "weight"], tensors.get(prefix + "input_weight")
+    for name, matrix in (("weight", weight), ("input_weight", input_weight)):
+        if matrix is not None and matrix.ndim != 2:
+            raise InputProblem(
+                f"{prefix}{name} has shape {matrix.shape}; a rate network needs a weight (n, n) "
+                "and an input_weight (n, m)"
+            )
     return RateNetwork(
         weight,
-        tensors.get(prefix + "input_weight"),
+        input_weight,
         tensors.get(prefix + "bias"),
         activation=config["activation"],
         form=config["form"],
-        leak=float(config["leak"]),
-        time_constant=float(config["time_constant"]),
+        leak=_stored_number(config, "leak", weight.dtype),
+        time_constant=_stored_number(config, "time_constant", weight.dtype),
     )
+
+
+def _stored_number(config: Config, key: str, dtype: np.dtype) -> float:
+    """A number that the weights' dtype holds, so that the network runs with the one written."""
+    value = _finite(config[key])
+    if value is None:
+        raise InputProblem(f"{key} is {config[key]!r}; give a finite number")
+    with np.errstate(over="ignore", under="ignore"):
+        held = float(np.asarray(value).astype(dtype))
+    if held != value:
+        raise InputProblem(
+            f"{key} is {value!r}, but the {dtype} weights run with {held!r}; write that number, or "
+            "store the weights as float64"
+        )
+    return value
+
+
+def _finite(value: object) -> float | None:
+    """The value as a float; `None` if it is no number, not finite, or too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _scheme(config: Config, kind: str) -> ExplicitEuler | ExponentialEuler | SemiImplicit | None:
@@ -217,19 +248,22 @@ def _scheme(config: Config, kind: str) -> ExplicitEuler | ExponentialEuler | Sem
         return None
     if not isinstance(given, dict) or set(given) != {"scheme", "step"}:
         raise InputProblem("discretisation needs exactly the keys 'scheme' and 'step'")
-    if given["scheme"] not in _EXTRA[kind]:
-        known = ", ".join(_EXTRA[kind])
-        raise InputProblem(f"scheme {given['scheme']!r} is not known for {kind}; use one of {known}")
-    step = given["step"]
-    if isinstance(step, bool) or not isinstance(step, int | float) or not math.isfinite(step):
-        raise InputProblem(f"step is {step!r}; give a positive number in units of time")
-    return SCHEMES[given["scheme"]](float(step))
+    _check_word(given, "scheme", list(_EXTRA[kind]))
+    step = _finite(given["step"])
+    if step is None or not step > 0:
+        raise InputProblem(f"step is {given['step']!r}; give a positive number in units of time")
+    return SCHEMES[given["scheme"]](step)
 
 
 def _shaped(tensors: dict[str, Array], name: str, shape: tuple[int, ...]) -> Float[Array, "..."]:
     if tensors[name].shape != shape:
         raise InputProblem(f"tensor {name} has shape {tensors[name].shape}; {shape} is needed")
     return tensors[name]
+
+
+def _check_word(config: Config, key: str, known: list[str]) -> None:
+    if config[key] not in known:
+        raise InputProblem(f"{key} {config[key]!r} is not known; use one of {', '.join(known)}")
 
 
 def _check_keys(config: Config, required: set[str], optional: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import safetensors.numpy
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction import DiagonalMetric
-from limitset.io._atomic import write_whole
-from limitset.io._describe import Config, Tensors, describe, rebuild
+from limitset.io._atomic import write_together
+from limitset.io._describe import Config, Tensors, describe, rebuild, require_one_dtype
 from limitset.networks import LinearReadout
 
 FORMAT = "limitset-model/1"
 
-# More than any network here can certify; a header that claims more is not believed.
-_LARGEST_FILE = 4 * 2**30
+# More than any network here can certify.
+_LARGEST_WEIGHTS, _LARGEST_CONFIG = 4 * 2**30, 2**24
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def save(folder: str | Path, model: Model | AbstractFlow | AbstractMap) -> Path:
         model = Model(model)
     folder = Path(folder)
     config, tensors = describe(model.system)
-    tensors = dict(tensors)
+    require_one_dtype(tensors)
+    _check_fit(model.system, model.readout, model.metric)
     config = {"format": FORMAT, **config}
     if model.about:
         config["about"] = model.about
@@ -69,13 +71,22 @@ def save(folder: str | Path, model: Model | AbstractFlow | AbstractMap) -> Path:
         tensors["readout.bias"] = np.asarray(model.readout.bias)
     if model.metric is not None:
         tensors["metric"] = np.asarray(model.metric.scale, np.float64)
-    text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputProblem(
+            f"about cannot be stored as JSON ({error}); give text, finite numbers, lists and dicts"
+        ) from None
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     # ascontiguousarray turns scalars into vectors of one entry.
     contiguous = {name: a.reshape(tensors[name].shape) for name, a in contiguous.items()}
-    write_whole(folder / "model.safetensors", safetensors.numpy.save(contiguous))
-    write_whole(folder / "config.json", text.encode())
-    write_whole(folder / "README.md", _card(config, tensors).encode())
+    write_together(
+        {
+            folder / "model.safetensors": safetensors.numpy.save(contiguous),
+            folder / "config.json": text.encode(),
+            folder / "README.md": _card(config, tensors).encode(),
+        }
+    )
     return folder
 
 
@@ -85,8 +96,9 @@ def load(folder: str | Path) -> Model:
     **Raises:** `InputProblem`, one line: which file, what came, what is needed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "nothing"
+    # Unlike their Path twins, these answer False for names that the system refuses.
+    if not os.path.isdir(folder):
+        what = "a file" if os.path.exists(folder) else "nothing"
         raise InputProblem(
             f"{folder} is {what}; give a model folder with config.json and model.safetensors"
         )
@@ -97,26 +109,27 @@ def load(folder: str | Path) -> Model:
     about = config.pop("about", {})
     readout_config = config.pop("readout", None)
     try:
+        if not isinstance(about, dict):
+            raise InputProblem(f"about is {about!r}; give an object, or leave it out")
         readout = _take_readout(tensors, readout_config)
-        metric = tensors.pop("metric", None)
+        metric = _take_metric(tensors)
         system = rebuild(config, tensors)
-        if metric is not None and metric.shape != (system.state_size,):
-            raise InputProblem(f"tensor metric has shape {metric.shape}; ({system.state_size},) is needed")
+        _check_fit(system, readout, metric)
     except InputProblem as problem:
         raise InputProblem(f"{folder}: {problem}") from None
-    proposal = None if metric is None else DiagonalMetric(jnp.asarray(metric, jnp.float64))
-    return Model(system, readout, proposal, about if isinstance(about, dict) else {})
+    return Model(system, readout, metric, about)
 
 
 def _read_config(path: Path) -> Config:
+    _check_file(path, _LARGEST_CONFIG)
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputProblem(f"{path} is missing; a model folder needs it") from None
     except (OSError, UnicodeDecodeError):
         raise InputProblem(f"{path} is not readable text; a JSON object is needed") from None
     try:
-        config = json.loads(text, parse_constant=_refuse_constant)
+        config = json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repetition
+        )
     except (ValueError, RecursionError) as error:
         raise InputProblem(f"{path} is not valid JSON ({error}); repair it or save again") from None
     if not isinstance(config, dict):
@@ -128,11 +141,22 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that a model may hold")
 
 
-def _read_tensors(path: Path) -> Tensors:
+def _refuse_repetition(pairs: list[tuple[str, Any]]) -> Config:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a key comes twice among {', '.join(sorted(key for key, _ in pairs))}")
+    return dict(pairs)
+
+
+def _check_file(path: Path, largest: int) -> None:
     if not path.is_file():
-        raise InputProblem(f"{path} is missing; a model folder needs it")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise InputProblem(f"{path} has more than {_LARGEST_FILE} bytes; no model here is that large")
+        what = "no file" if path.exists() else "missing"
+        raise InputProblem(f"{path} is {what}; a model folder needs it")
+    if path.stat().st_size > largest:
+        raise InputProblem(f"{path} has more than {largest} bytes; no model here is that large")
+
+
+def _read_tensors(path: Path) -> Tensors:
+    _check_file(path, _LARGEST_WEIGHTS)
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -152,10 +176,34 @@ def _take_readout(tensors: Tensors, config: object) -> LinearReadout | None:
             "a readout needs the key 'readout' in config.json and the tensors readout.weight and "
             "readout.bias; one of them is missing"
         )
-    weight, bias = (jnp.asarray(tensors.pop(name)) for name in names)
+    arrays = {name: tensors.pop(name) for name in names}
+    require_one_dtype(arrays)
+    weight, bias = (jnp.asarray(array) for array in arrays.values())
     if config != {"outputs": bias.size}:
         raise InputProblem(f"readout is {config!r}; {{'outputs': {bias.size}}} fits the tensors")
     return LinearReadout(weight, bias)
+
+
+def _take_metric(tensors: Tensors) -> DiagonalMetric | None:
+    if "metric" not in tensors:
+        return None
+    scale = tensors.pop("metric")
+    require_one_dtype({"metric": scale})
+    return DiagonalMetric(jnp.asarray(scale, jnp.float64))
+
+
+def _check_fit(
+    system: AbstractFlow | AbstractMap,
+    readout: LinearReadout | None,
+    metric: DiagonalMetric | None,
+) -> None:
+    size = system.state_size
+    if metric is not None and metric.scale.shape != (size,):
+        raise InputProblem(f"metric has shape {metric.scale.shape}; ({size},) is needed")
+    if readout is not None and readout.weight.shape[1] != size:
+        raise InputProblem(
+            f"readout.weight has shape {readout.weight.shape}; (outputs, {size}) is needed"
+        )
 
 
 def _card(config: Config, tensors: Tensors) -> str:

@@ -1,4 +1,4 @@
-"""Activations that know what a proof needs: slope interval, derivatives, a bound on their values."""
+"""Activations that know their slope interval, derivatives, and a bound on their values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

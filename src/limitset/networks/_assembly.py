@@ -2,6 +2,8 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
@@ -53,12 +55,7 @@ class Assembly(AbstractFlow):
             )
         self.groups = tuple(_stack(run) for run in _runs(modules))
         self.coupling = coupling
-        total = sum(m.state_size for m in modules)
-        if coupling.shape != (total, total):
-            raise InputProblem(
-                f"coupling has shape {coupling.shape}; modules with {total} units in all need "
-                f"({total}, {total})"
-            )
+        _check_coupling(coupling, modules)
 
     @property
     def modules(self) -> tuple[RateNetwork, ...]:
@@ -99,6 +96,30 @@ class Assembly(AbstractFlow):
         del t
         leak, time_constant = per_unit_constants(self)
         return (self.drive(x, u) - leak * x) / time_constant + self.coupling @ x
+
+
+def _check_coupling(coupling: Float[Array, "n n"], modules: tuple[RateNetwork, ...]) -> None:
+    sizes = [m.state_size for m in modules]
+    total = sum(sizes)
+    if coupling.shape != (total, total):
+        raise InputProblem(
+            f"coupling has shape {coupling.shape}; modules with {total} units in all need "
+            f"({total}, {total})"
+        )
+    dtypes = {coupling.dtype, *(m.weight.dtype for m in modules)}
+    if len(dtypes) > 1:
+        raise InputProblem(
+            f"coupling and modules have dtypes {sorted(map(str, dtypes))}; convert all to one"
+        )
+    # A traced coupling has no values to look at; parametrisations mask theirs.
+    if isinstance(coupling, Tracer):
+        return
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    if np.asarray(coupling)[owner[:, None] == owner].any():
+        raise InputProblem(
+            "coupling has entries between units of one module; move them into the module's weight, "
+            "or, if they act on states, into a module of its own"
+        )
 
 
 def per_unit_constants(

@@ -68,7 +68,7 @@ class RateNetwork(AbstractFlow):
 
         **Raises:** `InputProblem` on shapes, forms or constants that do not fit.
         """
-        size = weight.shape[0]
+        size = weight.shape[0] if weight.ndim == 2 else 0
         self.weight = weight
         self.input_weight = (
             jnp.zeros((size, 0), weight.dtype) if input_weight is None else input_weight
@@ -83,10 +83,19 @@ class RateNetwork(AbstractFlow):
         self.time_constant = jnp.asarray(time_constant, weight.dtype)
 
     def __check_init__(self) -> None:
-        size = self.weight.shape[0]
+        size = self.weight.shape[0] if self.weight.ndim == 2 else 0
         if self.weight.shape != (size, size) or size == 0:
             raise InputProblem(
                 f"weight has shape {self.weight.shape}; a rate network needs (n, n) with n >= 1"
+            )
+        if not jnp.issubdtype(self.weight.dtype, jnp.floating):
+            raise InputProblem(
+                f"weight has dtype {self.weight.dtype}; convert it to float32 or float64"
+            )
+        if self.leak.shape or self.time_constant.shape:
+            raise InputProblem(
+                f"leak and time_constant have shapes {self.leak.shape} and "
+                f"{self.time_constant.shape}; give one number each for the whole network"
             )
         if self.bias.shape != (size,) or self.input_weight.shape[:1] != (size,):
             raise InputProblem(

@@ -11,6 +11,7 @@ assumptions on the machine at hand.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -44,6 +45,11 @@ def _dot_slack(n: int) -> float:
     return 1.0 + (2 * n + 20) * _U
 
 
+def float_above(x: Reals | np.float64) -> Reals | np.float64:
+    """The next float, entrywise."""
+    return np.nextafter(x, np.inf)
+
+
 def _add_up(a: Reals | np.float64, b: Reals | np.float64) -> Reals:
     """Floats that are at least `a + b`, equal to it where the sum is exact."""
     with np.errstate(all="ignore"):
@@ -51,10 +57,10 @@ def _add_up(a: Reals | np.float64, b: Reals | np.float64) -> Reals:
         # Knuth's TwoSum: s + error = a + b exactly, unless something overflows or underflows.
         b_part = s - a
         error = (a - (s - b_part)) + (b - b_part)
-        above = np.nextafter(s, np.inf)
+        above = float_above(s)
         small = ((np.abs(a) < _SAFE) & (a != 0)) | ((np.abs(b) < _SAFE) & (b != 0))
         result = np.where(error <= 0, s, above)
-        return np.where(small, np.nextafter(above + _UNDERFLOW, np.inf), result)
+        return np.where(small, float_above(above + _UNDERFLOW), result)
 
 
 def _as_float64(array: object, name: str) -> Reals:
@@ -64,10 +70,10 @@ def _as_float64(array: object, name: str) -> Reals:
         raise InputProblem(
             f"{name} has dtype {given.dtype}; a ball needs float64, float32 or integers: convert."
         )
-    converted = given.astype(np.float64)
-    if given.dtype.kind in "iu" and np.any(np.abs(converted) > 2.0**53):
+    # Compared as integers: 2^53 + 1 has already been rounded once it is a float.
+    if given.dtype.kind in "iu" and np.any((given > 2**53) | (given < -(2**53))):
         raise InputProblem(f"{name} holds an integer above 2^53, which float64 may not represent.")
-    return converted
+    return given.astype(np.float64)
 
 
 def _finite(array: object, name: str) -> Reals:
@@ -83,7 +89,8 @@ class Ball:
 
     Operations return a ball that holds the result for all members of the operands (operands are
     treated as independent). An infinite radius means that nothing is known of the entry.
-    `guaranteed` is cleared by unverified input and stays cleared in all that follows from it.
+    `guaranteed` is cleared by unverified input and stays cleared in all balls that follow from it;
+    comparisons and norms return plain numbers, so whoever states a theorem looks at the flag.
 
     **Arguments:** `mid` finite float64; `rad` of the same shape, nonnegative, possibly infinite.
 
@@ -171,7 +178,7 @@ class Ball:
     def __len__(self) -> int:
         return len(self.mid)
 
-    def __getitem__(self, key: object) -> "Ball":
+    def __getitem__(self, key: Any) -> "Ball":
         return _enclose(self.mid[key], self.rad[key], self.guaranteed)
 
     def __repr__(self) -> str:

@@ -164,8 +164,9 @@ def verified_solve(A: Ball, b: Ball) -> Ball:
     defect = inf_norm_upper(X @ A - np.eye(len(A)))
     if not defect < 1.0:
         raise NotVerified(f"|I - X A| is bounded by {defect:.3g} only; below 1 is needed.", defect)
-    start = X.mid @ b.mid
-    start = start + X.mid @ (b.mid - A.mid @ start)
+    with np.errstate(all="ignore"):
+        start = X.mid @ b.mid
+        start = start + X.mid @ (b.mid - A.mid @ start)
     if not np.isfinite(start).all():
         raise NotVerified("The approximate solution overflows; rescale the system.", math.inf)
     magnitude = (X @ (b - A @ start)).magnitude()
@@ -230,12 +231,13 @@ def _shifted_lower(M: Square, shift: float) -> float:
     `P` near `L L^T`; the last three terms are bounded in norm.
     """
     C = M.copy()
-    np.fill_diagonal(C, np.diagonal(M) - shift)
-    try:
-        L = np.linalg.cholesky(C)
-    except np.linalg.LinAlgError:
-        return -math.inf
-    if not np.isfinite(L).all():
+    with np.errstate(all="ignore"):
+        np.fill_diagonal(C, np.diagonal(M) - shift)
+        try:
+            L = np.linalg.cholesky(C)
+        except np.linalg.LinAlgError:
+            return -math.inf
+    if not (np.isfinite(C).all() and np.isfinite(L).all()):
         return -math.inf
     P, product_error = gram(L.T)
     if not math.isfinite(product_error):
@@ -250,7 +252,8 @@ def _shifted_lower(M: Square, shift: float) -> float:
 def _tight_lower(M: Square) -> float:
     """The best bound of `_shifted_lower` near the approximate smallest eigenvalue."""
     try:
-        values = np.linalg.eigvalsh(M)
+        with np.errstate(all="ignore"):
+            values = np.linalg.eigvalsh(M)
     except np.linalg.LinAlgError:
         return -math.inf
     smallest, scale = float(values[0]), float(np.abs(values).max())
@@ -269,7 +272,8 @@ def _tight_lower(M: Square) -> float:
 def _float_inverse(A: Square) -> Ball:
     """An approximate inverse as an exact point: it is a preconditioner, not a claim."""
     try:
-        X = np.linalg.inv(A)
+        with np.errstate(all="ignore"):
+            X = np.linalg.inv(A)
     except np.linalg.LinAlgError as error:
         raise NotVerified("The midpoint matrix is singular in floats.", math.inf) from error
     if not np.isfinite(X).all():

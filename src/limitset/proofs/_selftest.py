@@ -8,11 +8,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-Operation = Callable[..., object]
+from limitset.proofs._ball import float_above
+
+Operation = Callable[..., Any]
 
 _U = Fraction(1, 2**53)
 _SMALLEST_NORMAL = 2.0**-1022
@@ -37,7 +40,7 @@ class Arithmetic:
     less: Operation = np.less
     less_equal: Operation = np.less_equal
     is_finite: Operation = np.isfinite
-    next_after: Operation = np.nextafter
+    next_above: Operation = float_above
     scale: Operation = np.ldexp
 
 
@@ -177,7 +180,7 @@ def _overflow_is_visible(a: Arithmetic) -> bool:
 def _neighbours_and_scaling(a: Arithmetic) -> bool:
     x = np.array([1.0, -1.0, 0.0, 3.0])
     up = [1.0 + 2.0**-52, -1.0 + 2.0**-53, _SMALLEST, 3.0 + 2.0**-51]
-    return _equal(a.next_after(x, math.inf), up) and _equal(
+    return _equal(a.next_above(x), up) and _equal(
         a.scale(x, np.array([5, -5, 2, 900])), [32.0, -(2.0**-5), 0.0, 3 * 2.0**900]
     )
 

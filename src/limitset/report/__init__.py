@@ -1,1 +1,8 @@
 """Stored results -> figures and one self-contained HTML page (plotting is imported only here)."""
+
+from ._figures import draw_recovery as draw_recovery
+from ._figures import draw_training as draw_training
+from ._page import Page as Page
+from ._page import Section as Section
+from ._page import Table as Table
+from ._page import render_page as render_page

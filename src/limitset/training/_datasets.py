@@ -132,9 +132,9 @@ def load_digits_sequences(seed: int = 0) -> Split:
 
     if not (0 <= seed < 2**32):
         raise InputProblem(f"seed {seed} came; give a whole number from 0 to 2**32 - 1")
-    bunch = load_digits()
-    inputs = (bunch["data"] / 16).astype(np.float32)[:, :, None]
-    labels = bunch["target"].astype(np.int32)
+    pixels, classes = load_digits(return_X_y=True)
+    inputs = (np.asarray(pixels) / 16).astype(np.float32)[:, :, None]
+    labels = np.asarray(classes).astype(np.int32)
     train, test = _stratify(labels, _DIGITS_TEST_SAMPLES, seed)
     return Split(
         Dataset(inputs[train], labels[train], "digits", "train"),
@@ -256,8 +256,8 @@ def _load_published(name: str) -> Split:
         contents[stem] = _read(folder, stem)
         if hashlib.sha256(contents[stem]).hexdigest() != checksum:
             raise InputProblem(
-                f"{stem} in {folder} is not {source.title}'s (its SHA-256 differs); put the "
-                f"published files into a folder {source.folders[0]} there, or remove these"
+                f"{stem} in {folder} is not {source.title}'s (its SHA-256 differs); delete it to "
+                f"download it, or put {source.title} into a folder {source.folders[0]} there"
             )
     return _assemble(contents, folder, name)
 

@@ -1,0 +1,3 @@
+"""Thin: parse, call, print."""
+
+from ._main import main as main

@@ -1,0 +1,192 @@
+"""The `limitset` command: arguments in, exit codes out. Work is imported when it is asked for."""
+
+import io
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limitset._result import InputProblem
+
+app = typer.Typer(
+    name="limitset",
+    help="Tells where a neural network goes, and proves it.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# typer brings its own copy of click in some versions; this finds the base of its errors in all.
+_UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done and it holds, 1 it does not, 2 unusable input."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold bytes that are no text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    code = _run()
+    if code == _INTERRUPTED:
+        print(
+            "limitset: interrupted; run it again (train goes on after its last finished epoch)",
+            file=sys.stderr,
+        )
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # The reader has gone, or the disk is full; Python must not try again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            code = _complain(f"the output cannot be written ({error.strerror}); make room for it")
+    sys.exit(code)
+
+
+_INTERRUPTED = 130
+
+
+def _run() -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except InputProblem as problem:
+        return _complain(str(problem))
+    except _UsageError as error:
+        message = error.format_message().rstrip(".")  # pyright: ignore[reportAttributeAccessIssue]
+        return _complain(f"{message}; see limitset --help")
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        place = error.filename or "a file"
+        return _complain(f"{place} cannot be used ({error.strerror}); choose another place")
+    except MemoryError:
+        return _complain("not enough memory; take a smaller model, or a larger machine")
+    except (ArithmeticError, RuntimeError) as error:
+        from limitset.proofs import UnsoundArithmetic
+        from limitset.training import Diverged
+
+        if not isinstance(error, Diverged | UnsoundArithmetic):
+            raise
+        return _complain(str(error))
+
+
+def _complain(message: str) -> int:
+    print(f"limitset: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"limitset {version('limitset')}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Tells where a neural network goes, and proves it."""
+    del show_version
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for page, model, certificate.")] = Path(
+        "limitset-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of weights and shuffles.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 200,
+) -> None:
+    """Train on real digits, certify, check, report: the whole story in about a minute."""
+    from limitset.cli._demo import run_demo
+
+    raise typer.Exit(run_demo(out, seed, epochs))
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Argument(help="digits, smnist, psmnist, sfashion, ...")],
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder; limitset-TASK if omitted.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, as often as needed.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a finished model in that folder.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a stable assembly on a task; interrupted runs go on where they stopped."""
+    from limitset.cli._train import run_train
+
+    folder = Path(f"limitset-{task}") if out is None else out
+    raise typer.Exit(run_train(task, folder, settings or [], overwrite, as_json))
+
+
+@app.command()
+def certify(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the certificate; MODEL/certificates if omitted.")
+    ] = None,
+    input_bound: Annotated[
+        float, typer.Option(help="Bound of each |input|, for the float32 statement.")
+    ] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Prove that all trajectories of a model approach each other, and write the certificate."""
+    from limitset.cli._certify import run_certify
+
+    raise typer.Exit(run_certify(model, out, input_bound, as_json))
+
+
+@app.command()
+def check(
+    certificates: Annotated[list[Path], typer.Argument(help="Certificate files.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder to compare with, if not the one around.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove certificates again, with code that shares nothing with the prover."""
+    from limitset.checker import Unusable
+    from limitset.checker import check as check_file
+
+    if model is not None and not os.path.isdir(model):
+        raise InputProblem(f"{model} is no folder; give a model folder with --model")
+    worst = 0
+    for path in certificates:
+        try:
+            verdict = check_file(path, model)
+        except Unusable as problem:
+            worst = max(worst, _complain(str(problem)))
+            if as_json:
+                print_json({"accepted": False, "claim": "", "reason": str(problem)})
+            continue
+        worst = max(worst, 0 if verdict.accepted else 1)
+        answer = {"accepted": verdict.accepted, "claim": verdict.claim, "reason": verdict.reason}
+        if as_json:
+            print_json(answer)
+        else:
+            word = "accepted" if verdict.accepted else "rejected"
+            rest = "; ".join(part for part in (verdict.claim, verdict.reason) if part)
+            print(" ".join(f"{word}: {path}: {rest}".split()))
+    raise typer.Exit(worst)
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    """One object, one line, on standard output."""
+    print(json.dumps(answer, allow_nan=False))

@@ -1,0 +1,32 @@
+"""A network + data -> trained weights; never breaks a by-construction certificate."""
+
+from ._assignment import Settings as Settings
+from ._assignment import Trained as Trained
+from ._assignment import build as build
+from ._assignment import parse_settings as parse_settings
+from ._assignment import train_task as train_task
+from ._classifier import FreeAssembly as FreeAssembly
+from ._classifier import RunningClassifier as RunningClassifier
+from ._classifier import SequenceClassifier as SequenceClassifier
+from ._classifier import count_parameters as count_parameters
+from ._classifier import freed as freed
+from ._datasets import Dataset as Dataset
+from ._datasets import Split as Split
+from ._datasets import hold_out as hold_out
+from ._datasets import load_digits_sequences as load_digits_sequences
+from ._datasets import load_fashion_mnist as load_fashion_mnist
+from ._datasets import load_idx as load_idx
+from ._datasets import load_mnist as load_mnist
+from ._datasets import permute_steps as permute_steps
+from ._fit import Diverged as Diverged
+from ._fit import Epoch as Epoch
+from ._fit import Fit as Fit
+from ._fit import Recipe as Recipe
+from ._fit import certified_factor as certified_factor
+from ._fit import fit as fit
+from ._loss import accuracy as accuracy
+from ._loss import cross_entropy as cross_entropy
+from ._tasks import TASKS as TASKS
+from ._tasks import Task as Task
+from ._tasks import find_task as find_task
+from ._tasks import fixed_permutation as fixed_permutation

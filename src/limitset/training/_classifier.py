@@ -1,0 +1,113 @@
+"""Classifiers of sequences: a recurrent core, read out linearly after the last step."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from limitset._system import AbstractMap
+from limitset.contraction import DiagonalMetric, StableAssembly
+from limitset.dynamics import AbstractScheme, discretise, simulate
+from limitset.networks import (
+    Activation,
+    Assembly,
+    Form,
+    LinearReadout,
+    RateNetwork,
+    find_activation,
+)
+
+
+class FreeAssembly(eqx.Module):
+    """An assembly with free weights and free coupling: no theorem, for comparison.
+
+    **Arguments:** `weights` (modules, units, units); `coupling` (n, n), of which only the blocks
+    off the diagonal count; `input_weight` (n, m); `bias` (n,); `time_constants` per module.
+    """
+
+    weights: Float[Array, "p k k"]
+    coupling: Float[Array, "n n"]
+    input_weight: Float[Array, "n m"]
+    bias: Float[Array, " n"]
+    activation: Activation = eqx.field(static=True, converter=find_activation)
+    form: Form = eqx.field(static=True, converter=Form)
+    time_constants: tuple[float, ...] = eqx.field(static=True)
+
+    def explicit(self) -> Assembly:
+        """The assembly that runs."""
+        units = self.weights.shape[-1]
+        modules = tuple(
+            RateNetwork(
+                weight,
+                self.input_weight[i * units : (i + 1) * units],
+                self.bias[i * units : (i + 1) * units],
+                activation=self.activation,
+                form=self.form,
+                time_constant=self.time_constants[i],
+            )
+            for i, weight in enumerate(self.weights)
+        )
+        owner = np.arange(self.coupling.shape[0]) // units
+        coupling = jnp.where(owner[:, None] == owner[None, :], 0.0, self.coupling)
+        return Assembly(modules, coupling)
+
+    def metric(self) -> DiagonalMetric | None:
+        """None: free weights come with no proposal."""
+        return None
+
+
+def freed(core: StableAssembly) -> FreeAssembly:
+    """An unconstrained assembly that starts from the very weights of a stable one."""
+    explicit = core.explicit()
+    return FreeAssembly(
+        weights=jnp.stack([m.weight for m in explicit.modules]),
+        coupling=explicit.coupling,
+        input_weight=core.input_weight,
+        bias=core.bias,
+        activation=core.activation,
+        form=core.form,
+        time_constants=core.time_constants,
+    )
+
+
+class RunningClassifier(eqx.Module):
+    """What is deployed: a map with explicit weights, and a readout of its last state."""
+
+    system: AbstractMap
+    readout: LinearReadout
+
+    def __call__(self, sequence: Float[Array, "t m"]) -> Float[Array, " k"]:
+        """Scores of the classes for one sequence, from rest."""
+        rest = jnp.zeros(self.system.state_size, sequence.dtype)
+        return self.readout(simulate(self.system, rest, sequence).final)
+
+
+class SequenceClassifier(eqx.Module):
+    """Free parameters of a classifier.
+
+    **Arguments:** `core`, `readout`, `scheme`; `readout_gain` multiplies the states before the
+    readout while training, so that one learning rate suits small states and large scores.
+    """
+
+    core: StableAssembly | FreeAssembly
+    readout: LinearReadout
+    scheme: AbstractScheme
+    readout_gain: float = eqx.field(static=True)
+
+    def explicit(self) -> RunningClassifier:
+        """Explicit weights, computed once per update, outside the loop over time."""
+        readout = LinearReadout(self.readout_gain * self.readout.weight, self.readout.bias)
+        return RunningClassifier(discretise(self.core.explicit(), self.scheme), readout)
+
+
+def count_parameters(model: SequenceClassifier) -> int:
+    """Number of trained numbers that have an effect (masked coupling entries do not count)."""
+    total = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)))
+    if isinstance(model.core, StableAssembly):
+        sizes = model.core.coupling.sizes
+        size, inside = sum(sizes), sum(k * k for k in sizes)
+        total += -size * size + (size * size - inside) // 2
+    else:
+        total -= model.core.weights.size
+    return total
