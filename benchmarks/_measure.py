@@ -10,7 +10,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -50,7 +50,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Arguments:
-    """`quick`: a small version that only shows that the benchmark runs; `results`: where to store."""
+    """`quick`: only show that the benchmark runs; `results`: where its record goes."""
 
     quick: bool
     results: Path
@@ -68,7 +68,7 @@ def parse_arguments(question: str | None) -> Arguments:
 
 
 def interleave(
-    tasks: dict[str, Callable[[], object]], *, repeats: int, warm_up: int = 1, pause: float = 0.0
+    tasks: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: int = 1, pause: float = 0.0
 ) -> dict[str, Timing]:
     """Time the tasks in turn, `repeats` times, so that a busy moment hits all of them alike.
 
@@ -92,11 +92,16 @@ def machine() -> dict[str, Any]:
     """Processor, cores and their present load, Python."""
     return {
         "cpu": _cpu_model(),
-        "cores": _core_count(),
+        "cores": core_count(),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": platform.system(),
         "python": platform.python_version(),
     }
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
@@ -143,7 +148,3 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _core_count() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

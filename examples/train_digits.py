@@ -1,11 +1,11 @@
-"""Two epochs on real digits, read pixel by pixel; the certificate holds before, during and after."""
+"""Two epochs on real digits, read pixel by pixel; the factor is verified after each."""
 
 from limitset import Certificate, certify
 from limitset.training import Epoch, Settings, train_task
 
 
 def show(epoch: Epoch) -> None:
-    print(f"epoch {epoch.index}: loss {epoch.loss:.3f}, factor per step {epoch.factor:.4f} [verified]")
+    print(f"epoch {epoch.index}: loss {epoch.loss:.3f}, factor {epoch.factor:.4f} [verified]")
 
 
 settings = Settings(modules=2, units=16, epochs=2)

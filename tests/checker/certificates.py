@@ -278,8 +278,17 @@ def decode(entry: Document) -> Array:
     return np.frombuffer(raw, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
 
 
-def add_float32(document: Document, input_bound: float = 1.0, alpha: float = 2.0**-20) -> Document:
-    """The float32 section, from the formulas in plain float64 with slack."""
+def add_float32(
+    document: Document,
+    input_bound: float = 1.0,
+    alpha: float = 2.0**-20,
+    *,
+    by_drive: bool = False,
+) -> Document:
+    """The float32 section, from the formulas in plain float64 with slack.
+
+    `by_drive`: the ball follows from the linear part and a bounded drive, not from contraction.
+    """
     document = copy.deepcopy(document)
     config = document["network"]["config"]
     arrays = {k: decode(v).astype(float) for k, v in document["network"]["tensors"].items()}
@@ -305,8 +314,8 @@ def add_float32(document: Document, input_bound: float = 1.0, alpha: float = 2.0
             biases.append([f"module_{i}.bias"])
         keep, gain = arrays["keep"], arrays["gain"]
 
-    def step(R: float) -> tuple[float, float]:
-        x, ys, eys, y0s, start = R / s, [], [], [], 0
+    def step(R: float) -> tuple[float, float, float]:
+        x, ys, eys, y0s, drives, start = R / s, [], [], [], [], 0
         for (form, activation, (w, e)), own in zip(modules, biases, strict=True):
             W, U = np.abs(arrays[w]), np.abs(arrays[e])
             k, m = U.shape
@@ -331,18 +340,22 @@ def add_float32(document: Document, input_bound: float = 1.0, alpha: float = 2.0
             ys.append(y)
             eys.append(d * ev + gamma(4) * y + 4 * eta)
             y0s.append(d * v0)
+            drives.append(d * v)
             start += k
         y, ey, y0 = (np.concatenate(v) for v in (ys, eys, y0s))
         if "propagator" in arrays:
             P = np.abs(arrays["propagator"])
             ey, y0 = P @ (ey + gamma(n + 1) * (y + ey)) + (n + 1) * eta, P @ y0
-        return float(np.linalg.norm(s * ey)), float(np.linalg.norm(s * y0))
+        norms = (np.linalg.norm(s * v) for v in (ey, y0, np.concatenate(drives)))
+        error, moved, driven = map(float, norms)
+        return error, moved, driven
 
-    R = 1.0
+    p = float.fromhex(document["witness"]["coupling"][0]) if "propagator" in arrays else 1.0
+    R, kept = 1.0, p * np.abs(keep).max()
     for _ in range(200):
-        error, moved = step(R)
-        R = 1.01 * (moved + error) / (1 - q)
-    error, moved = step(R)
+        error, moved, driven = step(R)
+        R = 1.01 * ((p * driven + error) / (1 - kept) if by_drive else (moved + error) / (1 - q))
+    error = step(R)[0]
     error *= 1 + 1e-9
     document["float32"] = {
         "input_bound": float(input_bound).hex(),

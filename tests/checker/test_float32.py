@@ -83,7 +83,7 @@ def test_rejects_whatever_is_tightened(name: str, tmp_path: Path):
     attempts = [
         {"rounding": 1 - 1e-5},
         {"gap": 1 - 1e-5},
-        {"state_radius": 0.9},
+        {"state_radius": 1e-3},
         {"input_bound": 1.1},
         {"state_radius": -1.0},
         {"input_bound": -1.0},
@@ -134,6 +134,25 @@ def test_overflow_is_excluded(tmp_path: Path):
     document = rate_map("singular_value", config, arrays, SCALE, 0.9, 0.1)
     assert verdict(document, tmp_path).accepted
     assert not verdict(add_float32(document, alpha=0.0), tmp_path).accepted
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["map", "assembly"])
+def test_ball_of_a_bounded_drive(kind: str, form: str, tmp_path: Path):
+    """Close to factor 1, a bounded activation keeps runs in a smaller ball than contraction."""
+    if kind == "map":
+        arrays = rate_arrays(3, 6, norm=0.95, dtype=np.float32)
+        document = rate_map("singular_value", rate_config(form=form), arrays, np.ones(6), 0.9, 0.1)
+    else:
+        sizes, dtype, scale = [3, 5, 2], np.float32, np.ones(10)
+        document = assembly(
+            "semi_implicit", sizes=sizes, form=form, norm=0.95, dtype=dtype, scale=scale
+        )
+    small, large = add_float32(document, by_drive=True), add_float32(document)
+    assert verdict(small, tmp_path).accepted and verdict(large, tmp_path).accepted
+    radii = [float.fromhex(d["float32"]["state_radius"]) for d in (small, large)]
+    assert radii[0] < 0.5 * radii[1]
+    assert not verdict(edited(small, state_radius=0.98), tmp_path).accepted
 
 
 def advance(document: dict, x: np.ndarray, u: np.ndarray) -> np.ndarray:

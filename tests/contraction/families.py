@@ -110,9 +110,7 @@ def rate_stack(
         weight, scale = draw_weights(rng, (count, n), activation, exempt=scheme is None)
         leak, time_constant = rng.uniform(0.4, 2.5, (2, count))
 
-        def build(
-            w: jax.Array, b: jax.Array, c: jax.Array, a: jax.Array, tau: jax.Array
-        ) -> System:
+        def build(w: jax.Array, b: jax.Array, c: jax.Array, a: jax.Array, tau: jax.Array) -> System:
             network = RateNetwork(
                 w * a, b, c, activation=activation, form=form, leak=a, time_constant=tau
             )
@@ -165,7 +163,9 @@ def assembly_stack(
         coupling = (lower - lower.swapaxes(1, 2)) * scale[:, None, :] / scale[:, :, None]
         leak, time_constant = rng.uniform(0.5, 2.0, (2, count, len(parts)))
         if alike:
-            leak, time_constant = (np.broadcast_to(c[:, :1], c.shape) for c in (leak, time_constant))
+            leak, time_constant = (
+                np.broadcast_to(c[:, :1], c.shape) for c in (leak, time_constant)
+            )
         inputs = rng.standard_normal((count, total, INPUTS))
         bias = rng.standard_normal((count, total))
 

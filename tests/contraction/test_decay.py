@@ -7,10 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contraction.families import FAMILIES, INPUTS, Family, Stack, System
 
-from limitset.contraction import THEOREMS, AbsoluteValue, Certificate, DiagonalMetric
-from limitset.contraction import SingularValue, SkewFeedback, certify
+from contraction.families import FAMILIES, INPUTS, Family, Stack, System
+from limitset.contraction import (
+    THEOREMS,
+    AbsoluteValue,
+    Certificate,
+    DiagonalMetric,
+    SingularValue,
+    SkewFeedback,
+    certify,
+)
 from limitset.dynamics import AbstractFlow, RateMap
 from limitset.networks import Activation, Assembly, Elman, RateNetwork
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg as sla
-from contraction.families import FAMILIES, Family
 
 import limitset.contraction as contraction
+from contraction.families import FAMILIES, Family
 from limitset import Evidence, InputProblem
 from limitset.contraction import (
     Certificate,
@@ -130,7 +130,9 @@ def test_plain_skew_coupling_of_modules_with_other_metrics():
     not_certified(wrong)
     not_certified(wrong, metric=DiagonalMetric(jnp.asarray(scale)))
     assert worst_growth(wrong, DiagonalMetric(jnp.asarray(scale))) > 0
-    right = Assembly(modules, jnp.asarray(lower - (lower * scale[:, None] ** 2).T / scale[:, None] ** 2))
+    right = Assembly(
+        modules, jnp.asarray(lower - (lower * scale[:, None] ** 2).T / scale[:, None] ** 2)
+    )
     answer = certified(right, metric=DiagonalMetric(jnp.asarray(scale)))
     assert answer.rate == pytest.approx(slowest, rel=1e-6)
     assert certified(right).rate == pytest.approx(slowest, rel=0.2)
@@ -283,7 +285,11 @@ def test_nan_and_infinity_in_any_leaf(family: Family):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1.0])
 def test_metrics_that_are_none(value: float):
     network = rate_network(np.zeros((2, 2)))
-    for system in (network, discretise(network, ExplicitEuler(0.1)), Assembly([network], jnp.zeros((2, 2)))):
+    for system in (
+        network,
+        discretise(network, ExplicitEuler(0.1)),
+        Assembly([network], jnp.zeros((2, 2))),
+    ):
         with pytest.raises(InputProblem) as problem:
             certify(system, metric=DiagonalMetric(jnp.array([1.0, value])))
         assert "\n" not in str(problem.value)
@@ -394,7 +400,9 @@ def test_weights_of_other_dtypes(dtype: Any):
 def test_nothing_samples_its_way_to_a_certificate():
     """Certificates are born verified; what is measured comes back as numbers only."""
     made: list[Callable[..., Any]] = [
-        f for n in dir(contraction) if callable(f := getattr(contraction, n)) and not isinstance(f, type)
+        f
+        for n in dir(contraction)
+        if callable(f := getattr(contraction, n)) and not isinstance(f, type)
     ]
     returning = {
         f.__name__ for f in made if "Certificate" in str(typing.get_type_hints(f).get("return", ""))

@@ -4,8 +4,8 @@ import cvxpy as cp
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contraction.families import CERTIFIABLE, majorant
 
+from contraction.families import CERTIFIABLE, majorant
 from limitset.contraction import AbsoluteValue, Certificate, SingularValue, certify
 from limitset.networks import ACTIVATIONS, RateNetwork
 

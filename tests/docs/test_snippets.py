@@ -1,9 +1,12 @@
-"""Every example that a reader may copy runs: the Markdown pages and the docstrings."""
+"""Every example that a reader may copy runs: the Markdown pages, the docstrings, the scripts."""
 
 import ast
 import doctest
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from source_tree import ROOT, SOURCES, module_name, parse
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("README.md")]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 
 def blocks(page: Path) -> list[str]:
@@ -65,6 +69,28 @@ def test_docstring_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.
         runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
         runner.run(test, out=failures.append)
     assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_script_runs(script: Path, tmp_path: Path):
+    """In a process of its own and an empty folder, as a reader runs it; it ends with its claim."""
+    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1].startswith("claim: ")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_script_is_short(script: Path):
+    assert len(script.read_text(encoding="utf-8").splitlines()) <= 40
 
 
 def test_fences_use_plain_language_names():

@@ -52,7 +52,7 @@ def prove_float32(document: dict[str, Any], network: Network) -> None:
     # Contraction towards F(0, u), or the linear part with the drive bounded as a whole.
     norms = take_list(take(document["witness"], "modules coupling")[1])
     amplify = arb(take_real(norms[0])) if network.rule == "semi_implicit" else arb(1)
-    linear = amplify * (max(map(abs, network.keep)) * radius + pushed)
+    linear = amplify * (max(map(abs, network.keep)) * arb(radius) + pushed)
     stays = any(reach + rounding <= radius for reach in (factor * radius + moved, linear))
     require(stays, "float32: runs may leave the ball")
     require(2 * arb(rounding) <= gap * (1 - factor), "float32: the gap is not established")

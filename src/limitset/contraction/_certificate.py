@@ -93,15 +93,17 @@ class Unknown:
 class Refuted:
     """Proof that no constant metric makes the system contract at all states.
 
-    At `state` the Jacobian has an eigenvalue of non-negative real part (flows), or of modulus at
-    least one (maps). The proof is a Lyapunov matrix `form` that the Jacobian decreases and that is
-    negative along `direction`, impossible for a stable Jacobian.
+    At `state` the Jacobian J has an eigenvalue of real part at least `bound >= 0` (flows), or of
+    modulus at least `bound >= 1` (maps). The proof is a Lyapunov matrix `form` that `J - bound I`
+    (flows) or `J / bound` (maps) decreases and that is negative along `direction`, which no stable
+    matrix allows.
     """
 
     reason: str
     state: Float[np.ndarray, " n"]
     form: Float[np.ndarray, "n n"]
     direction: Float[np.ndarray, " n"]
+    bound: float
     tried: tuple[Attempt, ...] = ()
 
 

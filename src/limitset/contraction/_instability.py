@@ -64,7 +64,7 @@ def refute(system: AbstractFlow | AbstractMap) -> Refuted | None:
                 f"the Jacobian at the witness state has an eigenvalue of {edge}, so no constant "
                 "metric contracts there"
             )
-            return Refuted(reason, state, witness.form, witness.direction)
+            return Refuted(reason, state, witness.form, witness.direction, witness.bound)
     return None
 
 

@@ -160,10 +160,14 @@ def _read_tensors(path: Path) -> Tensors:
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputProblem(
-            f"{path} is not a complete safetensors file ({reason}); copy or save it again"
-        ) from None
+        reason = " ".join(str(error).split())
+    except AttributeError:
+        # What safetensors raises for dtypes that NumPy does not have.
+        reason = "a dtype is unknown to NumPy"
+    raise InputProblem(
+        f"{path} is not a complete safetensors file of float32 or float64 ({reason}); copy or save "
+        "it again"
+    )
 
 
 def _take_readout(tensors: Tensors, config: object) -> LinearReadout | None:
@@ -189,6 +193,8 @@ def _take_metric(tensors: Tensors) -> DiagonalMetric | None:
         return None
     scale = tensors.pop("metric")
     require_one_dtype({"metric": scale})
+    if not ((scale > 0) & np.isfinite(scale)).all():
+        raise InputProblem("tensor metric holds more than positive, finite numbers; leave it out")
     return DiagonalMetric(jnp.asarray(scale, jnp.float64))
 
 

@@ -48,6 +48,9 @@ class Settings:
     held_out: int = 0
     patience: int | None = None
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -82,7 +85,6 @@ def parse_settings(pairs: list[str], defaults: Settings | None = None) -> Settin
 
 def build(task: Task, settings: Settings) -> SequenceClassifier:
     """The untrained classifier that a task and settings determine."""
-    _check(settings)
     core_key, readout_key = jax.random.split(jax.random.key(settings.seed))
     spread = settings.slowest - 1
     constants = tuple(
@@ -166,6 +168,8 @@ def _check(settings: Settings) -> None:
             f"{settings.modules} modules of {settings.units} units are more than {_MOST_UNITS} "
             "units; choose fewer"
         )
+    if not 0 < settings.margin < 1:
+        raise InputProblem(f"margin is {settings.margin}; give a number between 0 and 1")
     # Scales of a line span margin^units, and single precision has to hold their ratios' squares.
     if settings.start == "delay_line" and not settings.margin**settings.units > 1e-15:
         raise InputProblem(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from limitset._system import AbstractMap
-from limitset.contraction import DiagonalMetric, StableAssembly
+from limitset.contraction import DiagonalMetric, SingularValueWeight, StableAssembly
 from limitset.dynamics import AbstractScheme, discretise, simulate
 from limitset.networks import (
     Activation,
@@ -102,12 +102,14 @@ class SequenceClassifier(eqx.Module):
 
 
 def count_parameters(model: SequenceClassifier) -> int:
-    """Number of trained numbers that have an effect (masked coupling entries do not count)."""
+    """Number of trained numbers that have an effect; masked and cancelled entries do not count."""
     total = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)))
     if isinstance(model.core, StableAssembly):
         sizes = model.core.coupling.sizes
         size, inside = sum(sizes), sum(k * k for k in sizes)
         total += -size * size + (size * size - inside) // 2
+        if isinstance(model.core.weights, SingularValueWeight):
+            total -= 2 * model.core.weights.spectrum.size  # the diagonals of both skew parts
     else:
         total -= model.core.weights.size
     return total

@@ -1,0 +1,48 @@
+"""Every benchmark runs in its quick version and leaves a record; its figures are not judged."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from source_tree import ROOT
+
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("[a-z]*.py"))
+
+
+def numbers(value: object) -> list[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, dict):
+        return [n for part in value.values() for n in numbers(part)]
+    if isinstance(value, list):
+        return [n for part in value for n in numbers(part)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def test_benchmarks_are_found():
+    assert len(BENCHMARKS) >= 5
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_quick_run(path: Path, tmp_path: Path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    command = [sys.executable, str(path), "--quick", "--results", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / f"{path.stem}.json").read_text(encoding="utf-8"))
+    assert record["quick"] is True
+    assert record["machine"]["cores"] >= 1 and record["versions"]["limitset"]
+    found = numbers(record["results"])
+    assert found and all(map(math.isfinite, found))
+    if "torch" not in record["versions"] and "torch" in path.read_text(encoding="utf-8"):
+        assert "torch is not installed" in done.stdout
+
+
+def test_records_are_of_full_runs():
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert record["quick"] is False and record["benchmark"] == path.stem

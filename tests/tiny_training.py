@@ -1,0 +1,35 @@
+"""A task small enough to train in a test: which third of a short sequence is the loudest."""
+
+import numpy as np
+
+from limitset.training import Dataset, SequenceClassifier, Settings, Split, Task, build
+
+STEPS, CLASSES = 6, 3
+SMALL = {"modules": 2, "units": 3, "epochs": 3, "batch_size": 8, "learning_rate": 0.02}
+
+
+def tiny_split(seed: int = 0, samples: int = 24) -> Split:
+    """Two labelled parts, of `samples` sequences each."""
+    generator = np.random.default_rng(seed)
+
+    def part(name: str) -> Dataset:
+        inputs = generator.random((samples, STEPS, 1)).astype(np.float32)
+        labels = np.arange(samples, dtype=np.int32) % CLASSES
+        for sequence, label in zip(inputs, labels, strict=True):
+            sequence[2 * label : 2 * label + 2] += 2
+        return Dataset(inputs, labels, "tiny", name)
+
+    return Split(part("train"), part("test"))
+
+
+TINY = Task("tiny", tiny_split, CLASSES, STEPS, "for tests")
+
+
+def tiny_settings(**changes: object) -> Settings:
+    """Settings of a run of a second or two."""
+    return Settings(**{**SMALL, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def tiny_classifier(**changes: object) -> SequenceClassifier:
+    """The untrained classifier of such a run."""
+    return build(TINY, tiny_settings(**changes))
