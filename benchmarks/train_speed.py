@@ -109,10 +109,14 @@ def measure(
         print(f"{title:6} {name:21} {timing}", flush=True)
         record[name] = timing.record()
     if peers:
-        ratio = min(timings[name].median for name in peers) / timings["limitset"].median
+        ours = timings["limitset"]
+        ratio = min(timings[name].median for name in peers) / ours.median
+        # Threads of both libraries suffer much from a third process, the best repeats least.
+        best = min(min(timings[name].seconds) for name in peers) / min(ours.seconds)
         met = _measure.verdict(ratio >= TARGETS[size])
         print(f"{title:6} torch / limitset = {ratio:.2f}, target {TARGETS[size]}: {met}")
-        record |= {"ratio": ratio, "target": TARGETS[size]}
+        print(f"{title:6} torch / limitset = {best:.2f} between the best repeats")
+        record |= {"ratio": ratio, "ratio_of_best": best, "target": TARGETS[size]}
     return record
 
 
@@ -127,7 +131,7 @@ def main() -> None:
     else:
         sharings = {"limitset": _device_count(BATCH), "limitset, one device": 1}
         results = {
-            "x".join(map(str, size)): measure(size, STEPS, BATCH, 9, sharings) for size in TARGETS
+            "x".join(map(str, size)): measure(size, STEPS, BATCH, 7, sharings) for size in TARGETS
         }
     _measure.store("train_speed", arguments, results)
 

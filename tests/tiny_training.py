@@ -1,5 +1,10 @@
 """A task small enough to train in a test: which third of a short sequence is the loudest."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
 import numpy as np
 
 from limitset.training import Dataset, SequenceClassifier, Settings, Split, Task, build
@@ -33,3 +38,19 @@ def tiny_settings(**changes: object) -> Settings:
 def tiny_classifier(**changes: object) -> SequenceClassifier:
     """The untrained classifier of such a run."""
     return build(TINY, tiny_settings(**changes))
+
+
+@contextmanager
+def compiled_once(folder: Path) -> Iterator[None]:
+    """Keeps what XLA compiles in a folder: every run makes its own functions, all alike."""
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)

@@ -12,8 +12,17 @@ from command_line import CONTRACTING, Reply, listing
 from limitset.cli import main
 from limitset.io import save
 from limitset.networks import RateNetwork
+from tiny_training import compiled_once
 
 Command = Callable[..., Reply]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Runs of one shape are compiled once, in this process and in those that tests start."""
+    folder = tmp_path_factory.mktemp("compiled")
+    with compiled_once(folder):
+        yield folder
 
 
 @pytest.fixture

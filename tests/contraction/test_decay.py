@@ -1,4 +1,4 @@
-"""Acceptance: measured decay never exceeds the certified one, for 1,000 networks of every kind."""
+"""Acceptance: measured decay is never slower than certified, for 1,000 networks of every kind."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def magnitudes(system: Any) -> Any:
 
 
 @eqx.filter_jit
-def follow(systems: System, x: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+def follow(systems: System, x: np.ndarray, u: np.ndarray) -> tuple[jax.Array, jax.Array]:
     """Velocities or next states at points `x` (networks, points, n), and bounds of their size."""
 
     def run(system: Any, x: jax.Array, u: jax.Array) -> jax.Array:
@@ -113,12 +113,12 @@ def starting_pairs(
 
 
 def measure(family: Family, count: int, own_search: int) -> float:
-    """Check pairs of `count` networks; return how close one came to its certificate (1: attained)."""
+    """Check pairs of `count` networks; return how close one came to its certificate."""
     closest = 0.0
     share = -(-count // len(family.stacks))
     for stack in family.draw(7, count + count // 10):
         members, answers = zip(*certified(stack, share, own_search), strict=True)
-        systems = jax.tree.map(lambda leaf, k=np.array(members): leaf[k], stack.systems)
+        systems = jax.tree.map(lambda leaf, chosen=members: leaf[jnp.array(chosen)], stack.systems)
         scale = np.stack([np.asarray(a.metric.scale) for a in answers])
         claims = np.array([a.rate if a.factor is None else a.factor for a in answers])
         closest = max(closest, measure_stack(systems, scale, claims))
@@ -177,7 +177,9 @@ def test_every_kind_of_system_that_a_theorem_knows_is_registered():
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 def test_no_pair_decays_slower_than_certified(family: Family):
-    closest = measure(family, COUNT, own_search=4)
+    # Assemblies take four times as long; the slow test below draws a thousand of them too.
+    count = COUNT // 4 if family.name.startswith("assembly") else COUNT
+    closest = measure(family, count, own_search=4)
     # Certificates are sharp for some networks, so that a slightly bolder claim would fail here.
     assert closest > 0.999
 

@@ -32,7 +32,8 @@ def best_norm(weight: np.ndarray, tolerance: float = 1e-4) -> tuple[float, float
     gap = square * metric - weight.T @ metric @ weight - margin * np.eye(n)
     rules = [gap >> 0, scales >= 1e-7, cp.sum(scales) == n]
     problem = cp.Problem(cp.Maximize(margin), rules)
-    low, high = np.abs(np.linalg.eigvals(weight)).max(), np.linalg.norm(weight, 2)
+    low = float(np.abs(np.linalg.eigvals(weight)).max())
+    high = float(np.linalg.norm(weight, 2))
     while high - low > tolerance * high:
         middle = (low + high) / 2
         square.value = middle**2

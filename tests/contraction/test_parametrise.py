@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limitset import InputProblem
@@ -31,7 +31,7 @@ from limitset.networks import RateNetwork
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
 seeds = st.integers(0, 2**32 - 1)
-sizes = st.sampled_from([1, 2, 7])
+sizes = st.sampled_from([1, 6])
 spreads = st.sampled_from([0.0, 1.0, 8.0])
 gains = st.sampled_from([1e-30, 1e-3, 1.0, 1e3, 1e30])
 
@@ -71,6 +71,7 @@ def test_absolute_values_with_empty_rows_and_columns(seed: int, n: int):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
+@settings(max_examples=10)
 @given(seeds, sizes, spreads, st.sampled_from([1e-3, 1.0, 30.0]))
 def test_singular_values_stay_below_their_bound(seed: int, n: int, spread: float, gain: float):
     left, right, spectrum, log_scale = draw(seed, (2, n, n), (2, n, n), (2, n), (2, n))

@@ -92,7 +92,7 @@ def certify(
 
 
 def _altered_class(system: AbstractFlow | AbstractMap) -> str | None:
-    """The name of a subclass of a known system, inside or outside: theorems know only the latter."""
+    """The name of a subclass of a known system, inside or outside; theorems know the class only."""
 
     def altered(node: object) -> bool:
         return isinstance(node, KNOWN) and type(node) not in KNOWN

@@ -64,7 +64,7 @@ def draw_recovery(
         axes.set_ylim(1e-7, 1e2)
         axes.set_xlabel("step")
         axes.set_ylabel("distance to the clean run (relative)")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.legend(loc="upper right", fontsize=8)
         return _svg(figure)
 
@@ -97,15 +97,17 @@ def _spread(
     with np.errstate(all="ignore"):
         relative = distances / distances[:, start : start + 1]
     steps = np.arange(distances.shape[1])
-    # Zero distance (equal floats) has no place on a logarithmic axis.
-    floored = np.maximum(np.nan_to_num(relative, nan=1e30, posinf=1e30), 1e-12)
-    low, middle, high = np.quantile(floored, (0.0, 0.5, 1.0), axis=0)
+    # Zero distance (equal floats) has no place on a logarithmic axis; what blew up leaves it.
+    bounded = np.clip(np.nan_to_num(relative, nan=1e12, posinf=1e12), 1e-12, 1e12)
+    low, middle, high = np.quantile(bounded, (0.0, 0.5, 1.0), axis=0)
     axes.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
     axes.plot(steps, middle, color=color, lw=1.4, label=label)
 
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    # Without metadata, which hold the date and addresses.
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -179,8 +181,8 @@ def _check(settings: Settings) -> None:
     _recipe(settings)
 
 
-def _parse(key: str, text: str, hint: type) -> object:
-    options: tuple[type, ...] = typing.get_args(hint) or (hint,)
+def _parse(key: str, text: str, hint: type | types.UnionType) -> object:
+    options: tuple[Any, ...] = typing.get_args(hint) or (hint,)
     if text.lower() == "none" and type(None) in options:
         return None
     kind = next(option for option in options if option is not type(None))

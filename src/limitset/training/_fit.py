@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,7 +136,8 @@ def fit(
     identity = run_fingerprint(
         recipe,
         [(d.name, d.inputs.shape, _digest(d.inputs, d.labels)) for d in (train, validation) if d],
-        str(jax.tree.structure(model)),
+        # Functions print their address, which differs from process to process.
+        re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(model))),
         _digest(*jax.tree.leaves(model)),
     )
     if checkpoint is not None and checkpoint.exists():
