@@ -18,7 +18,6 @@ from limitset.networks import (
     Assembly,
     Elman,
     RateNetwork,
-    random_elman,
     random_gru,
     random_lstm,
 )

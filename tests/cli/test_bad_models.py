@@ -220,9 +220,7 @@ def test_readouts(
     ],
     ids=str,
 )
-def test_other_kinds(
-    refused: Refused, tmp_path: Path, config: object, tensors: Tensors, part: str
-):
+def test_other_kinds(refused: Refused, tmp_path: Path, config: object, tensors: Tensors, part: str):
     assert part in refused("certify", write_model(tmp_path / "model", config, tensors))
 
 
@@ -288,7 +286,9 @@ class Trap:
         return open, (self.place, "w")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x80abc", json.dumps(RATE).encode("utf-16")])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"\x80abc", json.dumps(RATE).encode("utf-16")]
+)
 def test_configurations_that_are_no_text(refused: Refused, tmp_path: Path, content: bytes):
     folder = write_model(tmp_path / "model", RATE, TENSORS)
     (folder / "config.json").write_bytes(content)

@@ -108,7 +108,11 @@ def test_what_belongs_to_a_system_round_trips(tmp_path: Path, name: str):
         jax.random.normal(KEY, (3, size), jnp.float32), jnp.arange(3, dtype=jnp.float32)
     )
     metric = DiagonalMetric(jnp.linspace(0.1, 1e100, size))
-    about = {"task": "digits \N{GREEK SMALL LETTER PI}", "scores": [0.1, None, {"deep": True}], "n": 10**30}
+    about = {
+        "task": "digits \N{GREEK SMALL LETTER PI}",
+        "scores": [0.1, None, {"deep": True}],
+        "n": 10**30,
+    }
     folder = save(tmp_path, Model(system, readout, metric, about))
     stored = load(folder)
     assert_same((stored.system, stored.readout, stored.metric), (system, readout, metric))
@@ -225,7 +229,10 @@ def untyped():
     [
         (lambda: 3, "int has no place"),
         (lambda: RateNetwork(jnp.zeros((2, 2), jnp.float16)), "float16"),
-        (lambda: RateNetwork(jnp.zeros((2, 2)), bias=jnp.zeros(2, jnp.float32)), "float32, float64"),
+        (
+            lambda: RateNetwork(jnp.zeros((2, 2)), bias=jnp.zeros(2, jnp.float32)),
+            "float32, float64",
+        ),
         (lambda: Model(assembly(), LinearReadout(jnp.zeros((2, 4)), jnp.zeros(2))), "(2, 4)"),
         (lambda: Model(assembly(), metric=DiagonalMetric(jnp.ones(4))), "(4,)"),
         (lambda: Model(assembly(), about={"x": np.float32(1)}), "about"),
@@ -250,7 +257,9 @@ def test_an_activation_of_ones_own_has_no_name(tmp_path: Path):
     assert listing(tmp_path) == {}
 
 
-def test_loading_imports_no_pickle_and_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_loading_imports_no_pickle_and_runs_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Not even for a valid model: nothing below `load` may reach for pickle."""
     folder = save(tmp_path / "model", assembly())
 

@@ -13,6 +13,7 @@ from limitset._result import InputProblem
 from limitset.contraction import Certificate, certify
 from limitset.training import (
     TASKS,
+    SequenceClassifier,
     Settings,
     Trained,
     accuracy,
@@ -91,10 +92,15 @@ def test_words_that_are_no_settings(word: str, part: str):
     assert part in str(caught.value) and "\n" not in str(caught.value)
 
 
+@jax.jit
+def scores(model: SequenceClassifier, sequence: jax.Array) -> jax.Array:
+    return model.explicit()(sequence)
+
+
 def scores_of(settings: Settings) -> np.ndarray:
     """What the untrained classifier says about one sequence."""
-    running = build(TINY, settings).explicit()
-    return np.asarray(running(jnp.asarray(tiny_split().test.inputs[0])))
+    sequence = jnp.asarray(tiny_split().test.inputs[0])
+    return np.asarray(scores(build(TINY, settings), sequence))
 
 
 TRAINING = ["epochs", "batch_size", "learning_rate", "clip", "seed", "held_out", "patience"]

@@ -22,7 +22,11 @@ ARRAYS = {
     "single": jnp.asarray([[1.5, -0.0, np.nan]], jnp.float32),
     "double": (jnp.asarray([np.pi]), jnp.zeros((0, 4))),
 }
-FACTS = {"history": [{"loss": 0.1, "factor": None}], "best": -1.0, "name": "\N{GREEK SMALL LETTER PI}"}
+FACTS = {
+    "history": [{"loss": 0.1, "factor": None}],
+    "best": -1.0,
+    "name": "\N{GREEK SMALL LETTER PI}",
+}
 
 
 @pytest.fixture

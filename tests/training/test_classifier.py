@@ -1,4 +1,4 @@
-"""Classifiers: what runs is what the parameters say, and the twin starts where the original does."""
+"""Classifiers: what runs is what the parameters say, and the twin starts like the original."""
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,9 @@ from tiny_training import CLASSES, STEPS, tiny_classifier, tiny_split
 def manual_scores(classifier: RunningClassifier, sequence: np.ndarray) -> np.ndarray:
     """Step after step, without a scan."""
     state = jnp.zeros(classifier.system.state_size, sequence.dtype)
+    advance = jax.jit(type(classifier.system).advance)
     for n, u in enumerate(sequence):
-        state = classifier.system.advance(n, state, jnp.asarray(u))
+        state = advance(classifier.system, n, state, jnp.asarray(u))
     return np.asarray(classifier.readout.weight @ state + classifier.readout.bias)
 
 
@@ -88,7 +89,9 @@ def test_parameters_are_counted_by_their_effect(start: str):
         running = jax.tree.unflatten(structure, parts).explicit()
         assembly = running.system.assembly
         # The assembly's own constants (keep, gain, propagator) follow from these.
-        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves((assembly, running.readout))])
+        return jnp.concatenate(
+            [leaf.ravel() for leaf in jax.tree.leaves((assembly, running.readout))]
+        )
 
     flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
     effect = np.asarray(jax.jacfwd(weights)(flat))

@@ -224,9 +224,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path):
     inputs[5, 1, 0] = np.nan
     place = tmp_path / "checkpoint.npz"
     with pytest.raises(Diverged, match="epoch 0.*nan"):
-        fit(
-            tiny_classifier(), dataclasses.replace(TRAIN, inputs=inputs), RECIPE, checkpoint=place
-        )
+        fit(tiny_classifier(), dataclasses.replace(TRAIN, inputs=inputs), RECIPE, checkpoint=place)
     assert not place.exists()
 
 
