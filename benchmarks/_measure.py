@@ -26,9 +26,13 @@ _PACKAGES = ("limitset", "jax", "jaxlib", "numpy", "scipy", "python-flint", "tor
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of all repeats; the median is the figure, the range says how much to trust it."""
+    """Seconds of all repeats; the median is the figure, the range says how much to trust it.
+
+    `cpu` is processor time of all threads of this process, which other processes hardly change.
+    """
 
     seconds: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -78,14 +82,15 @@ def interleave(
     for _ in range(warm_up):
         for task in tasks.values():
             task()
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
             time.sleep(pause)
-            begun = time.perf_counter()
+            begun, cpu_begun = time.perf_counter(), time.process_time()
             task()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+            cpu = time.process_time() - cpu_begun
+            taken[name].append((time.perf_counter() - begun, cpu))
+    return {name: Timing(*zip(*pairs, strict=True)) for name, pairs in taken.items()}
 
 
 def machine() -> dict[str, Any]:

@@ -70,11 +70,6 @@ class Peer(torch.nn.Module):
         return (self.readout_gain * x) @ self.readout_weight.T + self.readout_bias
 
 
-def use_cores(cores: int) -> None:
-    """Let PyTorch use so many threads."""
-    torch.set_num_threads(cores)
-
-
 def loss_and_gradients(
     peer: Peer, inputs: np.ndarray, labels: np.ndarray
 ) -> tuple[float, dict[str, np.ndarray]]:
@@ -91,13 +86,20 @@ def loss_and_gradients(
 
 
 def make_step(
-    peer: Peer, inputs: np.ndarray, labels: np.ndarray, learning_rate: float, clip: float
+    peer: Peer,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    learning_rate: float,
+    clip: float,
+    threads: int,
 ) -> Callable[[], float]:
-    """One update: loss, gradient, clipping, Adam."""
+    """One update with so many threads: loss, gradient, clipping, Adam."""
     optimiser = torch.optim.Adam(peer.parameters(), lr=learning_rate)
     u, y = torch.from_numpy(inputs), torch.from_numpy(labels)
 
     def step() -> float:
+        torch.set_num_threads(threads)
         optimiser.zero_grad()
         loss = _loss(peer, u, y)
         loss.backward()

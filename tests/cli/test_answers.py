@@ -132,7 +132,7 @@ def test_certifying_twice_writes_the_same_bytes(limitset: Command, certificate: 
 
 
 def test_input_bound_reaches_the_float32_statement(limitset: Command, tmp_path: Path):
-    single = Elman(*(jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(elman())))
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), elman())
     folder = save(tmp_path / "model", single)
     gaps = [
         limitset("certify", folder, "--input-bound", bound, "--json").answers[0]["float32_gap"]

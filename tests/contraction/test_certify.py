@@ -87,15 +87,15 @@ def random_systems(rng: np.random.Generator, gain: float) -> list[System]:
 
 
 def test_a_certificate_carries_what_it_says():
-    weight = jnp.array([[0.0, -0.5], [0.5, 0.0]])
+    weight = jnp.array([[-0.5, -0.5], [0.5, -0.5]])
     answer = certify(RateNetwork(weight, leak=2.0, time_constant=4.0))
     assert isinstance(answer, Certificate)
-    assert answer.theorem == "singular_value" and answer.evidence is Evidence.VERIFIED
+    assert answer.theorem == "absolute_value" and answer.evidence is Evidence.VERIFIED
     assert answer.rate == pytest.approx(1.5 / 4, rel=1e-3) and answer.factor is None
     assert answer.margin == answer.rate and answer.time == "continuous"
-    assert answer.module_theorems == ("singular_value",) and answer.coupling_bounds == ()
+    assert answer.module_theorems == ("absolute_value",) and answer.coupling_bounds == ()
     assert answer.condition == pytest.approx(1)
-    step = certify(discretise(answer.system, ExplicitEuler(1.0)))  # pyright: ignore[reportArgumentType]
+    step = certify(discretise(answer.system, ExplicitEuler(0.5)))  # pyright: ignore[reportArgumentType]
     assert isinstance(step, Certificate) and step.time == "discrete" and step.rate is None
     assert step.factor is not None and step.margin == pytest.approx(1 - step.factor)
 

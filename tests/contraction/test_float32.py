@@ -125,6 +125,25 @@ def test_measured_rounding_stays_below_the_bounds(case: tuple[str, Any]):
         check_runs(rng, system, scale, answer.factor, gap)
 
 
+@eqx.filter_jit
+def advance(system: Any, x: np.ndarray, u: np.ndarray) -> jax.Array:
+    """One step from many states."""
+    return jax.vmap(lambda x, u: system.advance(0, x, u))(x, u)
+
+
+@eqx.filter_jit
+def run(system: Any, x: np.ndarray, u: jax.Array, towards: jax.Array) -> jax.Array:
+    """A run that is moved by one unit in the last place at every step, unless `towards` is NaN."""
+
+    def step(x: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        following = system.advance(0, x, given[0])
+        moved = jnp.nextafter(following, given[1])
+        following = jnp.where(jnp.isnan(given[1]), following, moved)
+        return following, following
+
+    return jax.lax.scan(step, jnp.asarray(x), (u, towards))[1]
+
+
 def check_steps(
     rng: np.random.Generator, system: Any, exact: Any, scale: np.ndarray, gap: Float32Gap
 ) -> None:
@@ -132,9 +151,8 @@ def check_steps(
     x = in_ball(rng, scale, gap.state_radius, 32)
     u = (BOUND * rng.choice([-1, 1], (32, INPUTS))).astype(np.float32)
     u[::2] *= rng.random((16, INPUTS)).astype(np.float32)
-    advance = jax.vmap(lambda s, x, u: s.advance(0, x, u), (None, 0, 0))
-    coarse = np.asarray(advance(system, jnp.asarray(x), jnp.asarray(u)), np.float64)
-    fine = np.asarray(advance(exact, jnp.asarray(x, jnp.float64), jnp.asarray(u, jnp.float64)))
+    coarse = np.asarray(advance(system, x, u), np.float64)
+    fine = np.asarray(advance(exact, x.astype(np.float64), u.astype(np.float64)))
     slip = np.linalg.norm(scale * (coarse - fine), axis=1)
     # Float64's own errors are a billion times smaller than what is measured.
     assert (slip <= gap.rounding * (1 + 1e-6)).all()
@@ -160,17 +178,9 @@ def check_runs(
     u = jnp.asarray(BOUND * rng.choice([-1, 1], (steps, INPUTS)), jnp.float32)
     towards = jnp.asarray(rng.choice([-np.inf, np.inf], (steps, len(scale))), jnp.float32)
 
-    def clean(x: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-        following = system.advance(0, x, u)
-        return following, following
-
-    def noisy(x: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        # One unit in the last place up or down, at every step.
-        following = jnp.nextafter(other.advance(0, x, given[0]), given[1])
-        return following, following
-
-    first = np.asarray(jax.lax.scan(clean, jnp.asarray(x), u)[1], np.float64)
-    second = np.asarray(jax.lax.scan(noisy, jnp.asarray(y[order]), (u, towards))[1], np.float64)
+    still = jnp.full_like(towards, jnp.nan)
+    first = np.asarray(run(system, x, u, still), np.float64)
+    second = np.asarray(run(other, y[order], u, towards), np.float64)
     apart = np.linalg.norm(scale[order] * (first[:, order] - second), axis=1)
     start = np.linalg.norm(scale * (x.astype(np.float64) - y))
     allowed = factor ** np.arange(1, steps + 1) * start + gap.gap

@@ -34,7 +34,10 @@ def semi_implicit() -> object:
 SYSTEMS = {
     "rate": lambda: RateNetwork(jnp.asarray(CONTRACTING)),
     "elman": lambda: Elman(
-        *(jnp.asarray(a, jnp.float32) for a in (np.ones((2, 1)), CONTRACTING, [0.0, 0.1], [1, 2]))
+        jnp.ones((2, 1), jnp.float32),
+        jnp.asarray(CONTRACTING, jnp.float32),
+        jnp.array([0.0, 0.1], jnp.float32),
+        jnp.array([1.0, 2.0], jnp.float32),
     ),
     "semi-implicit": semi_implicit,
 }

@@ -78,8 +78,8 @@ def check_form(raw: bytes, document: dict[str, Any]) -> None:
     sums = [] if model is None else take(model, "config_sha256 weights_sha256")
     words = sums + take(prover, "library numpy python blas")
     short = all(isinstance(word, str) and len(word) <= 200 for word in words)
-    fits = all(len(word) == 64 and set(word) <= set("0123456789abcdef") for word in sums)
-    require(short and fits, "prover or model is malformed")
+    fits = short and all(len(w) == 64 and set(w) <= set("0123456789abcdef") for w in sums)
+    require(fits, "prover or model is malformed")
 
 
 def take(value: Any, keys: str) -> list[Any]:

@@ -43,7 +43,7 @@ def compare_model(folder: Path, document: dict[str, Any], network: Network) -> N
             same = same and all(type(offset) is int and offset >= 0 for offset in offsets)
             same = same and weights[start + offsets[0] : start + offsets[1]] == tensor.raw
         else:
-            unused = part == "bias" and not any(tensor.values)
+            unused = part.startswith("bias") and not any(tensor.values)
             same = entry is None and (unused or part == "input_weight" and not tensor.raw)
         require(same, f"tensor {name} of the model is not that of the certificate")
     if document["model"] is not None:

@@ -57,7 +57,7 @@ def certify(
 
     >>> import jax.numpy as jnp
     >>> from limitset.networks import RateNetwork
-    >>> answer = certify(RateNetwork(jnp.array([[0.0, -0.5], [0.5, 0.0]])))
+    >>> answer = certify(RateNetwork(jnp.array([[-2.0, 0.5], [0.5, -2.0]])))
     >>> answer.theorem, round(answer.rate, 6), answer.evidence.label
     ('absolute_value', 0.5, 'verified')
     """

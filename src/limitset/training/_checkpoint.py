@@ -56,7 +56,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, fingerprint: str) -> No
 
 
 # What zipfile raises for damaged archives, apart from errors of the file system.
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, struct.error)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, struct.error)
 
 
 def read_checkpoint(path: Path, like: PyTree, fingerprint: str) -> Checkpoint:
