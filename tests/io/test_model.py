@@ -22,6 +22,7 @@ from limitset.dynamics import ExplicitEuler, ExponentialEuler, SemiImplicit, dis
 from limitset.io import Model, describe, load, rebuild, save
 from limitset.networks import (
     ACTIVATIONS,
+    Activation,
     Assembly,
     Elman,
     LinearReadout,
@@ -274,3 +275,11 @@ def test_loading_imports_no_pickle_and_runs_no_code(
 def test_text_that_is_not_ascii_survives(tmp_path: Path):
     folder = save(tmp_path / "mod\N{LATIN SMALL LETTER E WITH ACUTE}le", assembly())
     assert load(str(folder)).system.state_size == 5
+
+
+def test_another_function_under_a_known_name_is_refused(tmp_path: Path):
+    """Else the checker would prove a claim about a network that nobody has."""
+    impostor = Activation("sigmoid", jnp.tanh, (0.0, 1.0))
+    with pytest.raises(InputProblem, match="stands for another function"):
+        save(tmp_path / "model", RateNetwork(jnp.zeros((2, 2)), activation=impostor))
+    assert not (tmp_path / "model").exists()

@@ -20,7 +20,7 @@ from limitset.dynamics import (
     SemiImplicit,
     SemiImplicitMap,
 )
-from limitset.networks import ACTIVATIONS, GRU, LSTM, Assembly, Elman, Form, RateNetwork
+from limitset.networks import ACTIVATIONS, GRU, LSTM, Activation, Assembly, Elman, Form, RateNetwork
 
 Config = dict[str, Any]
 Tensors = dict[str, np.ndarray]
@@ -67,7 +67,7 @@ def describe(system: AbstractFlow | AbstractMap) -> tuple[Config, Tensors]:
             arrays = (system.weight_ih, system.weight_hh, system.bias_ih, system.bias_hh)
             config = {"kind": kind}
             if isinstance(system, Elman):
-                config["activation"] = _activation_name(system.activation.name)
+                config["activation"] = _activation_name(system.activation)
             named = zip(_CELL_TENSORS, arrays, strict=True)
             return config, {name: np.asarray(array) for name, array in named}
     raise InputProblem(
@@ -108,19 +108,20 @@ def _rate_config(network: RateNetwork) -> Config:
     return {
         "kind": "rate",
         "form": network.form.value,
-        "activation": _activation_name(network.activation.name),
+        "activation": _activation_name(network.activation),
         "leak": float(network.leak),
         "time_constant": float(network.time_constant),
     }
 
 
-def _activation_name(name: str) -> str:
-    if name not in ACTIVATIONS:
+def _activation_name(activation: Activation) -> str:
+    # A name alone would let another function be stored, and certified, under a known one's name.
+    if ACTIVATIONS.get(activation.name) != activation:
         raise InputProblem(
-            f"activation {name!r} has no name in the model format; use one of "
-            f"{', '.join(ACTIVATIONS)}"
+            f"activation {activation.name!r} has no name in the model format, or its name stands "
+            f"for another function there; use one of {', '.join(ACTIVATIONS)}"
         )
-    return name
+    return activation.name
 
 
 def _rate_tensors(network: RateNetwork, prefix: str) -> Tensors:
