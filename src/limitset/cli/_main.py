@@ -111,7 +111,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of weights and shuffles.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 200,
 ) -> None:
-    """Train on real digits, certify, check, report: the whole story in about a minute."""
+    """Train on real digits, certify, check, report: the whole story in a few minutes."""
     from limitset.cli._demo import run_demo
 
     raise typer.Exit(run_demo(out, seed, epochs))
