@@ -407,6 +407,8 @@ def test_exit_codes_and_lines(tmp_path: Path):
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["accepted"] for answer in answers] == [True, False, False]
     assert all(list(answer) == ["accepted", "claim", "reason"] for answer in answers)
-    assert run().returncode == 2 and run("--what", good).returncode == 2
+    for words in ((), ("--what", good)):
+        done = run(*words)
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "Traceback" not in run("--model", tmp_path / "none", good).stdout
     assert run("--model", tmp_path / "none", good).returncode == 1

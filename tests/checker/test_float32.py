@@ -74,7 +74,7 @@ def edited(document: dict, **factors: float) -> dict:
 def test_accepts_true_bounds(name: str, tmp_path: Path):
     found = verdict(KINDS[name], tmp_path)
     assert found.accepted, found.reason
-    assert "float32 runs of one input stay within" in found.claim
+    assert "float32 runs of one input end within" in found.claim
 
 
 @pytest.mark.parametrize("name", KINDS)

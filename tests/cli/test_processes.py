@@ -74,7 +74,7 @@ def test_output_that_nobody_takes(tmp_path: Path):
         assert code == 2 and err.count("\n") == 1 and "No space left" in err
 
 
-RUN = ["modules=1", "units=4", "epochs=20", "batch_size=359"]
+RUN = ["modules=1", "units=4", "epochs=300", "batch_size=359"]
 WORDS = ["train", "digits", *(word for setting in RUN for word in ("--set", setting))]
 
 

@@ -1,5 +1,6 @@
 """The verb `certify`: three kinds of answers, each with its reasons; refutations are true."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -98,6 +99,19 @@ def test_a_certificate_carries_what_it_says():
     step = certify(discretise(answer.system, ExplicitEuler(0.5)))  # pyright: ignore[reportArgumentType]
     assert isinstance(step, Certificate) and step.time == "discrete" and step.rate is None
     assert step.factor is not None and step.margin == pytest.approx(1 - step.factor)
+
+
+def test_claims_are_rounded_to_the_true_side():
+    answer = certify(RateNetwork(jnp.zeros((2, 2))))
+    assert isinstance(answer, Certificate)
+    for change, words in (
+        ({"rate": 0.1}, "rate 0.1,"),  # the float 0.1 exceeds one tenth
+        ({"rate": 0.99999999}, "rate 0.999999,"),
+        ({"rate": None, "factor": 0.9}, "factor 0.900001 per"),  # and 0.9 exceeds nine tenths
+        ({"rate": None, "factor": 1 - 1e-9}, "factor 0.9999999991 per"),
+        ({"rate": None, "factor": 1 - 2.0**-53}, "factor 0.99999999999999989 per"),
+    ):
+        assert words in replace(answer, **change).claim()
 
 
 def test_explanations_name_theorem_slack_and_attempts():

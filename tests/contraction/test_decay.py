@@ -177,9 +177,7 @@ def test_every_kind_of_system_that_a_theorem_knows_is_registered():
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 def test_no_pair_decays_slower_than_certified(family: Family):
-    # Assemblies take four times as long; the slow test below draws a thousand of them too.
-    count = COUNT // 4 if family.name.startswith("assembly") else COUNT
-    closest = measure(family, count, own_search=4)
+    closest = measure(family, COUNT, own_search=4)
     # Certificates are sharp for some networks, so that a slightly bolder claim would fail here.
     assert closest > 0.999
 

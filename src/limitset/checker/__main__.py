@@ -6,13 +6,20 @@ Exit code 0: all claims were proved again; 1: one was not; 2: a file or argument
 import argparse
 import json
 import sys
+from typing import NoReturn
 
 from limitset.checker import Unusable, Verdict, check
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def main() -> int:
     """Check the files that the command line names; the worst of their exit codes."""
-    parser = argparse.ArgumentParser("limitset.checker", description=__doc__)
+    parser = _Parser("python -m limitset.checker", description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a certificate")
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.add_argument("--model", metavar="DIR", help="the model folder to compare with")

@@ -83,6 +83,8 @@ def _describe(document: dict[str, Any], network: Network, evidence: str) -> str:
     def show(text: Any, rounding: str) -> str:
         exact = _document.take_real(text)
         decimal = Context(prec=9, rounding=rounding).create_decimal_from_float(exact)
+        if decimal == 1 != exact:  # a factor below 1 has to look like one
+            decimal = Context(prec=17, rounding=rounding).create_decimal_from_float(exact)
         return f"{decimal.normalize():g}"
 
     if network.rule == "flow":
@@ -97,4 +99,4 @@ def _describe(document: dict[str, Any], network: Network, evidence: str) -> str:
     gap, *limits, _ = _document.take(document["float32"], keys)
     u, x, error = (show(limit, ROUND_FLOOR) for limit in limits)
     where = f"in the metric, if |u| <= {u}, |x_0| <= {x}, activation error <= {error}"
-    return f"{claim}; float32 runs of one input stay within {show(gap, ROUND_CEILING)} ({where})"
+    return f"{claim}; float32 runs of one input end within {show(gap, ROUND_CEILING)} ({where})"

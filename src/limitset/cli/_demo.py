@@ -125,10 +125,7 @@ def _tell_certificate(answer: Certificate) -> None:
         f"{np.log(0.5) / np.log(factor):.0f} steps, cond(M) {answer.condition:.3g}"
     )
     if answer.float32 is not None:
-        print(
-            f"float32    two runs of one input end within {answer.float32.gap:.2g} of each other, "
-            "for ever [verified]"
-        )
+        print(f"float32    {answer.float32.claim()} [verified]")
 
 
 def _tell_recovery(word: str, recovery: _Recovery) -> None:

@@ -1,6 +1,7 @@
 """What `certify` answers: a certificate, unknown with the reason, or refuted with a witness."""
 
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +37,11 @@ class Float32Gap:
     state_radius: float
     rounding: float
     gap: float
+
+    def claim(self) -> str:
+        """The claim in one line, its number rounded up."""
+        gap = _rounded(self.gap, ROUND_CEILING, 3)
+        return f"two runs of one input end within {gap} in the metric, for ever"
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,11 @@ class Certificate:
         return self.metric.condition()
 
     def claim(self) -> str:
-        """The claim in one line, with its evidence."""
-        is_flow = self.factor is None
-        what = f"rate {self.rate:.6g}" if is_flow else f"factor {self.factor:.6g} per step"
+        """The claim in one line, with its evidence; rounded to the side on which it stays true."""
+        if self.factor is None:
+            what = f"rate {_rounded(self.rate or 0.0, ROUND_FLOOR)}"
+        else:
+            what = f"factor {_rounded(self.factor, ROUND_CEILING)} per step"
         return f"contracting, {what}, for all states and inputs [{self.evidence.label}]"
 
 
@@ -125,14 +133,22 @@ def explain(answer: Answer) -> str:
         lines.append(f"  margin {answer.margin:.6g}, cond(M) {answer.condition:.3g}")
         if answer.float32 is not None:
             lines.append(
-                f"  float32: two runs of one input (|u| <= {answer.float32.input_bound:g}) end "
-                f"within {answer.float32.gap:.3g} in the metric, for ever"
+                f"  float32, |u| <= {answer.float32.input_bound:g}: {answer.float32.claim()}"
             )
     else:
         word = "unknown" if isinstance(answer, Unknown) else "refuted"
         lines = [f"{word}: {answer.reason}"]
     lines += [f"  tried {a.theorem}: {a.reason}" for a in answer.tried]
     return "\n".join(lines)
+
+
+def _rounded(number: float, direction: str, digits: int = 6) -> str:
+    """So many digits, or as many as it takes for a factor below 1 to look like one."""
+    for precision in range(digits, 18):
+        shown = Context(prec=precision, rounding=direction).create_decimal_from_float(number)
+        if shown != 1 or number == 1:
+            return f"{shown.normalize():g}"
+    return f"{number!r}"
 
 
 _INEQUALITIES = {

@@ -187,7 +187,7 @@ def _certify_map(system: _AssemblyMap, layers: list[Layer], scale: Vector) -> Ce
 _MODULE_THEOREMS = ("absolute_value", "singular_value")
 
 
-def _norm_of(matrix: Float[Array, "n n"], scale: Vector) -> float:
+def _norm_of(matrix: Float[Array | np.ndarray, "n n"], scale: Vector) -> float:
     return whitened_norm(np.asarray(matrix, np.float64), scale)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
+from threadpoolctl import threadpool_limits
 
 from limitset._result import InputProblem
 from limitset.contraction import Certificate, certify
@@ -144,13 +145,16 @@ def fit(
         _resume(run, checkpoint, identity)
     update = _make_update(optimiser, _device_count(batch))
     stopped = _has_stopped(run, recipe)
-    while len(run.history) < recipe.epochs and not stopped:
-        record = _epoch(run, train, validation, update, recipe.seed, batch)
-        if checkpoint is not None:
-            _store(run, checkpoint, identity)
-        if on_epoch is not None:
-            on_epoch(record)
-        stopped = _has_stopped(run, recipe)
+    # Each update factors small matrices. With several threads BLAS is no faster there, and its
+    # threads then spin on the cores that the batch is shared among: the update takes twice as long.
+    with threadpool_limits(1, "blas"):
+        while len(run.history) < recipe.epochs and not stopped:
+            record = _epoch(run, train, validation, update, recipe.seed, batch)
+            if checkpoint is not None:
+                _store(run, checkpoint, identity)
+            if on_epoch is not None:
+                on_epoch(record)
+            stopped = _has_stopped(run, recipe)
     final = run.best if recipe.patience is not None else run.model
     return Fit(final, tuple(run.history), stopped)
 
