@@ -108,7 +108,7 @@ def test_claims_are_rounded_to_the_true_side():
         ({"rate": 0.1}, "rate 0.1,"),  # the float 0.1 exceeds one tenth
         ({"rate": 0.99999999}, "rate 0.999999,"),
         ({"rate": None, "factor": 0.9}, "factor 0.900001 per"),  # and 0.9 exceeds nine tenths
-        ({"rate": None, "factor": 1 - 1e-9}, "factor 0.9999999991 per"),
+        ({"rate": None, "factor": 1 - 1e-9}, "factor 0.99999999900000003 per"),
         ({"rate": None, "factor": 1 - 2.0**-53}, "factor 0.99999999999999989 per"),
     ):
         assert words in replace(answer, **change).claim()

@@ -143,12 +143,11 @@ def explain(answer: Answer) -> str:
 
 
 def _rounded(number: float, direction: str, digits: int = 6) -> str:
-    """So many digits, or as many as it takes for a factor below 1 to look like one."""
-    for precision in range(digits, 18):
-        shown = Context(prec=precision, rounding=direction).create_decimal_from_float(number)
-        if shown != 1 or number == 1:
-            return f"{shown.normalize():g}"
-    return f"{number!r}"
+    """So many digits; all of them where a factor below 1 would not look like one."""
+    shown = Context(prec=digits, rounding=direction).create_decimal_from_float(number)
+    if shown == 1 != number:
+        shown = Context(prec=17, rounding=direction).create_decimal_from_float(number)
+    return f"{shown.normalize():g}"
 
 
 _INEQUALITIES = {
