@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import _measure
 import numpy as np
 
-from limitset.cli._devices import use_all_cores
+from limitset.cli._devices import set_up_processor
 from limitset.contraction import StableAssembly
 from limitset.dynamics import ExplicitEuler
 from limitset.training import (
@@ -76,7 +76,7 @@ def summarise(name: str, runs: list[Run]) -> dict[str, object]:
 def main() -> None:
     """Both networks for every seed."""
     arguments = _measure.parse_arguments(__doc__)
-    use_all_cores()
+    set_up_processor()
     split = find_task("digits").load()
     settings, seeds = Settings(epochs=200), (0, 1, 2)
     if arguments.quick:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from limitset.cli._devices import use_all_cores
+from limitset.cli._devices import set_up_processor
 from limitset.training import SequenceClassifier, Settings, build, cross_entropy, find_task
 from limitset.training._fit import _device_count, _make_update
 
@@ -127,7 +127,7 @@ def measure(
 def main() -> None:
     """Both assemblies."""
     arguments = _measure.parse_arguments(__doc__)
-    use_all_cores()
+    set_up_processor()
     if not HAS_TORCH:
         print("torch is not installed (benchmarks/requirements.txt): no peer, only our own time")
     if arguments.quick:

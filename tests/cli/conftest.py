@@ -41,7 +41,7 @@ def limitset(
     del untyped
     for command in ("_demo", "_train"):
         # JAX has started in this process: its devices are what they are.
-        monkeypatch.setattr(f"limitset.cli.{command}.use_all_cores", lambda: None)
+        monkeypatch.setattr(f"limitset.cli.{command}.set_up_processor", lambda: None)
 
     def run(*words: object) -> Reply:
         monkeypatch.setattr(sys, "argv", ["limitset", *map(str, words)])

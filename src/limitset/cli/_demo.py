@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from limitset._result import InputProblem
-from limitset.cli._devices import use_all_cores
+from limitset.cli._devices import set_up_processor
 from limitset.cli._progress import training_bar
 from limitset.cli._train import save_trained
 from limitset.contraction import (
@@ -57,7 +57,7 @@ def run_demo(out: Path, seed: int, epochs: int) -> int:
         raise InputProblem(f"{out} is a file; give a folder with --out")
     require_writable(out)
     begun = time.perf_counter()
-    use_all_cores()
+    set_up_processor()
     settings = Settings(seed=seed, epochs=epochs)
     split = find_task("digits").load()
     print("limitset demo: read handwritten digits pixel by pixel, and prove that it forgets")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from limitset._result import InputProblem
-from limitset.cli._devices import use_all_cores
+from limitset.cli._devices import set_up_processor
 from limitset.cli._main import print_json
 from limitset.cli._progress import training_bar
 from limitset.contraction import Answer, Certificate, certify, explain
@@ -24,7 +24,7 @@ def run_train(task: str, folder: Path, words: list[str], overwrite: bool, as_jso
         raise InputProblem(
             f"{folder} holds a finished model; give another --out, or --overwrite to replace it"
         )
-    use_all_cores()
+    set_up_processor()
     checkpoint = folder / "checkpoint.npz"
     with training_bar(task, settings.epochs) as show:
         trained = train_task(task, settings, checkpoint=checkpoint, on_epoch=show)

@@ -166,7 +166,7 @@ class SemiImplicitMap(AbstractMap):
     def advance(self, n: StepIndex, x: State, u: Input) -> State:
         """The next state; `n` is not used."""
         del n
-        return self.propagator @ (self.keep * x + self.gain * self.assembly.drive(x, u))
+        return (self.keep * x + self.gain * self.assembly.drive(x, u)) @ self.propagator.T
 
 
 class EulerAssemblyMap(AbstractMap):

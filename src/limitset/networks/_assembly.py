@@ -83,11 +83,18 @@ class Assembly(AbstractFlow):
 
     def drive(self, x: State, u: Input) -> State:
         """The modules' drives, concatenated: all but leak, time constants and coupling."""
+        # One product for all modules: split among them it takes longer than the modules do.
+        entries = [g.input_weight.reshape(-1, self.input_size) for g in self.groups]
+        biases = [g.bias.reshape(-1) for g in self.groups]
+        entering = jnp.concatenate(entries) @ u + jnp.concatenate(biases)
         parts, start = [], 0
         for group in self.groups:
             count, size = group.weight.shape[0], group.state_size
-            block = x[start : start + count * size].reshape(count, size)
-            parts.append(jax.vmap(RateNetwork.drive, (0, 0, None))(group, block, u).reshape(-1))
+            place, shape = slice(start, start + count * size), (count, size)
+            answer = jax.vmap(RateNetwork.respond)(
+                group, x[place].reshape(shape), entering[place].reshape(shape)
+            )
+            parts.append(answer.reshape(-1))
             start += count * size
         return jnp.concatenate(parts)
 

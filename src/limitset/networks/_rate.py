@@ -115,9 +115,13 @@ class RateNetwork(AbstractFlow):
 
     def drive(self, x: State, u: Input) -> State:
         """All of `time_constant * dx/dt` but the leak."""
+        return self.respond(x, self.input_weight @ u + self.bias)
+
+    def respond(self, x: State, entering: State) -> State:
+        """The drive, for `entering = input_weight @ u + bias`."""
         if self.form is Form.HOPFIELD:
-            return self.weight @ self.activation(x) + (self.input_weight @ u + self.bias)
-        return self.activation(self.weight @ x + (self.input_weight @ u + self.bias))
+            return self.activation(x) @ self.weight.T + entering
+        return self.activation(x @ self.weight.T + entering)
 
     def velocity(self, t: Time, x: State, u: Input) -> State:
         """`dx/dt`; autonomous, so `t` is not used."""
