@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,15 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(compiled: Path) -> None:
-    """The processes share what they compile."""
+def environment(compiled: Path) -> Iterator[None]:
+    """The processes share what they compile, and hear Ctrl-C."""
     ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
     ENVIRONMENT["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     ENVIRONMENT["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # A suite that runs in the background ignores Ctrl-C, and would hand that down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(*words: object, **options: object) -> subprocess.Popen[str]:
@@ -74,7 +79,7 @@ def test_output_that_nobody_takes(tmp_path: Path):
         assert code == 2 and err.count("\n") == 1 and "No space left" in err
 
 
-RUN = ["modules=1", "units=4", "epochs=300", "batch_size=359"]
+RUN = ["modules=1", "units=4", "epochs=20", "batch_size=359"]
 WORDS = ["train", "digits", *(word for setting in RUN for word in ("--set", setting))]
 
 

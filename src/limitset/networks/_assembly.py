@@ -84,7 +84,7 @@ class Assembly(AbstractFlow):
     def drive(self, x: State, u: Input) -> State:
         """The modules' drives, concatenated: all but leak, time constants and coupling."""
         # One product for all modules: split among them it takes longer than the modules do.
-        entries = [g.input_weight.reshape(-1, self.input_size) for g in self.groups]
+        entries = [jnp.concatenate(list(g.input_weight)) for g in self.groups]
         biases = [g.bias.reshape(-1) for g in self.groups]
         entering = jnp.concatenate(entries) @ u + jnp.concatenate(biases)
         parts, start = [], 0
