@@ -9,9 +9,11 @@ from source_tree import FOLDERS, SOURCES, imported_modules, module_name, show
 
 # Folder -> the folders of limitset that its files may import. Sorted by name.
 LAYERS: dict[str, set[str]] = {
+    "analysis": {"dynamics", "networks"},
     "checker": set(),
     "cli": {
-        "checker", "contraction", "dynamics", "io", "networks", "proofs", "report", "training",
+        "analysis", "checker", "contraction", "dynamics", "io", "networks", "proofs", "report",
+        "training",
     },
     "contraction": {"dynamics", "networks", "proofs"},
     "dynamics": {"networks"},

@@ -155,6 +155,44 @@ def certify(
     raise typer.Exit(run_certify(model, out, input_bound, as_json))
 
 
+prove = typer.Typer(help="Prove what a network does: equilibria, Hopf points.")
+app.add_typer(prove, name="prove")
+
+
+@prove.command()
+def equilibria(
+    model: Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")],
+    box: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="LOW HIGH of every unit; the whole space if omitted."),
+    ] = None,
+    boxes: Annotated[int, typer.Option(min=1, help="Give up after so many boxes.")] = 2_000_000,
+    as_json: Json = False,
+) -> None:
+    """Prove all equilibria of a network in a box, or in the whole space."""
+    from limitset.cli._prove import run_prove_equilibria
+
+    raise typer.Exit(run_prove_equilibria(model, box, boxes, as_json))
+
+
+@prove.command()
+def hopf(
+    model: Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")],
+    parameter: Annotated[
+        str, typer.Option(help="gain: a times the weights; shift: a added to all self-weights.")
+    ] = "gain",
+    interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", help="LOW HIGH of the parameter."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find Hopf points in a parameter, and prove them."""
+    from limitset.cli._prove import run_prove_hopf
+
+    raise typer.Exit(run_prove_hopf(model, parameter, interval, as_json))
+
+
 @app.command()
 def check(
     certificates: Annotated[list[Path], typer.Argument(help="Certificate files.")],

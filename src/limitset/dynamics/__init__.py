@@ -3,6 +3,8 @@
 from limitset._system import AbstractFlow as AbstractFlow
 from limitset._system import AbstractMap as AbstractMap
 
+from ._augmented import Field as Field
+from ._augmented import hopf_system as hopf_system
 from ._discretise import discretise as discretise
 from ._scheme import SCHEMES as SCHEMES
 from ._scheme import AbstractScheme as AbstractScheme

@@ -13,6 +13,10 @@ from ._activation import find_activation as find_activation
 from ._assembly import Assembly as Assembly
 from ._assembly import module_slices as module_slices
 from ._assembly import per_unit_constants as per_unit_constants
+from ._family import RateFamily as RateFamily
+from ._family import gain_family as gain_family
+from ._family import shift_family as shift_family
+from ._family import widened as widened
 from ._rate import Form as Form
 from ._rate import RateNetwork as RateNetwork
 from ._rate import random_rate_network as random_rate_network

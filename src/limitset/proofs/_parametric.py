@@ -1,0 +1,187 @@
+"""A field with a parameter, `f(x, a)`, on balls: its derivatives, and balls of its weights."""
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from limitset._result import InputProblem
+from limitset.dynamics import Field
+from limitset.proofs._ball import Ball
+from limitset.proofs._derivative import (
+    directional,
+    jacobian,
+    second_directional,
+    third_directional,
+)
+from limitset.proofs._enclose import enclose
+
+
+class ParametricField:
+    """Enclosures of `g(y) = f(x, a)`, `y = (x, a)`, and of its first three derivatives.
+
+    The arrays of the field are arguments of the enclosed programs, so that they are traced once
+    for all fields of one structure, and may be balls: then every statement holds for every field
+    whose weights are in the balls.
+
+    **Arguments:**
+
+    - `field`: `f(x, a)`, in JAX; a pytree (`RateFamily`, your own module) or a plain function.
+    - `weight_radius`: each entry of arrays with at least one axis may be off by this much.
+    """
+
+    def __init__(self, field: Field, weight_radius: float = 0.0) -> None:
+        if not 0 <= weight_radius < np.inf:
+            raise InputProblem(f"weight_radius is {weight_radius}; give a finite number, 0 or more")
+        arrays, static = eqx.partition(field, _is_weight)
+        leaves, structure = jax.tree.flatten(arrays)
+        if weight_radius > 0 and not leaves:
+            raise InputProblem(
+                "weight_radius needs a field that is a pytree with its weights as leaves, and this "
+                "one has none; use RateFamily or an equinox module"
+            )
+        self.weights = [_ball(leaf, weight_radius) for leaf in leaves]
+        others, shape = jax.tree.flatten(static)
+        self._programs = _programs(structure, tuple(others), shape)
+
+    def velocity(self, y: Ball) -> Ball:
+        """`g(y)`."""
+        return self._programs("velocity")(y, self.weights)
+
+    def jacobian(self, y: Ball) -> Ball:
+        """`Dg(y)`, of shape (n, n + 1)."""
+        return self._programs("jacobian")(y, self.weights)
+
+    def second(self, y: Ball, u: Ball, v: Ball) -> Ball:
+        """`D^2 g(y)(u_k, v_k)` for directions `u`, `v` of shape (k, n + 1)."""
+        return self._programs("second")(y, u, v, self.weights)
+
+    def third(self, y: Ball, u: Ball, v: Ball, w: Ball) -> Ball:
+        """`D^3 g(y)(u_k, v_k, w_k)` for directions of shape (k, n + 1)."""
+        return self._programs("third")(y, u, v, w, self.weights)
+
+    def hopf_value(self, z: Ball, phi: Ball) -> Ball:
+        """The augmented system of a Hopf point; see `limitset.dynamics.hopf_system`."""
+        return self._programs("hopf_value")(z, phi, self.weights)
+
+    def hopf_jacobian(self, z: Ball, phi: Ball) -> Ball:
+        """Its Jacobian, of shape (3 n + 2, 3 n + 2)."""
+        return self._programs("hopf_jacobian")(z, phi, self.weights)
+
+    def real_critical_value(self, z: Ball, phi: Ball, still: Ball, eigenvalue: Ball) -> Ball:
+        """`(phi.v - 1, f - still x, J v - eigenvalue v)` for `z = (a, x, v)`.
+
+        `still` is 0 for flows, where states at rest are zeros, and 1 for maps, where they are
+        fixed points.
+        """
+        return self._programs("real_critical_value")(z, phi, still, eigenvalue, self.weights)
+
+    def real_critical_jacobian(self, z: Ball, phi: Ball, still: Ball, eigenvalue: Ball) -> Ball:
+        """Its Jacobian, of shape (2 n + 1, 2 n + 1)."""
+        return self._programs("real_critical_jacobian")(z, phi, still, eigenvalue, self.weights)
+
+    def rotation_value(self, z: Ball, phi: Ball) -> Ball:
+        """`(phi.v1, phi.v2 - 1, f - x, J v - exp(i theta) v)` for `z = (a, theta, x, v1, v2)`,
+        `v = v1 + i v2`."""
+        return self._programs("rotation_value")(z, phi, self.weights)
+
+    def rotation_jacobian(self, z: Ball, phi: Ball) -> Ball:
+        """Its Jacobian, of shape (3 n + 2, 3 n + 2)."""
+        return self._programs("rotation_jacobian")(z, phi, self.weights)
+
+    def origin_value(self, z: Ball, phi: Ball) -> Ball:
+        """`(phi.v - 1, J v)` at the state 0, for `z = (a, v)`."""
+        return self._programs("origin_value")(z, phi, self.weights)
+
+    def origin_jacobian(self, z: Ball, phi: Ball) -> Ball:
+        """Its Jacobian, of shape (n + 1, n + 1)."""
+        return self._programs("origin_jacobian")(z, phi, self.weights)
+
+
+def _is_weight(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray) and bool(np.issubdtype(leaf.dtype, np.floating))
+
+
+def _ball(leaf: Any, radius: float) -> Ball:
+    entries = np.asarray(leaf, np.float64)
+    if not np.isfinite(entries).all():
+        raise InputProblem("an array of the field has NaN or infinite entries; give finite ones")
+    return Ball(entries.copy(), np.full(entries.shape, radius if entries.ndim else 0.0))
+
+
+Programs = Callable[[str], Callable[..., Ball]]
+
+
+@functools.lru_cache(maxsize=256)
+def _programs(structure: Hashable, static: tuple[Hashable, ...], shape: Hashable) -> Programs:
+    """The enclosed programs of all fields of one structure, each traced on its first use."""
+
+    def velocity(y: jax.Array, weights: list[jax.Array]) -> jax.Array:
+        arrays = jax.tree.unflatten(structure, weights)
+        field = eqx.combine(arrays, jax.tree.unflatten(shape, static))
+        return field(y[:-1], y[-1])
+
+    def augmented(z: jax.Array, phi: jax.Array, weights: list[jax.Array]) -> jax.Array:
+        a, omega, (x, v1, v2) = z[:1], z[1], jnp.split(z[2:], 3)
+        y, still = jnp.concatenate([x, a]), jnp.zeros(1)
+
+        def along(v: jax.Array) -> jax.Array:
+            return directional(velocity)(y, jnp.concatenate([v, still]), weights)
+
+        scale = jnp.stack([phi @ v1, phi @ v2 - 1])
+        rotated = [along(v1) + omega * v2, along(v2) - omega * v1]
+        return jnp.concatenate([scale, velocity(y, weights), *rotated])
+
+    functions = {
+        "velocity": velocity,
+        "jacobian": jacobian(velocity),
+        "second": jax.vmap(second_directional(velocity), (None, 0, 0, None)),
+        "third": jax.vmap(third_directional(velocity), (None, 0, 0, 0, None)),
+        "hopf_value": augmented,
+        "hopf_jacobian": jacobian(augmented),
+        **_critical_systems(velocity),
+    }
+    enclosed = {name: enclose(function) for name, function in functions.items()}
+    return enclosed.__getitem__
+
+
+def _critical_systems(velocity: Callable[..., jax.Array]) -> dict[str, Callable[..., jax.Array]]:
+    """Systems of an equilibrium or fixed point and its critical vector, and their Jacobians."""
+
+    def along(x: jax.Array, a: jax.Array, v: jax.Array, weights: list[jax.Array]) -> jax.Array:
+        direction = jnp.concatenate([v, jnp.zeros(1)])
+        return directional(velocity)(jnp.concatenate([x, a]), direction, weights)
+
+    def real_critical(
+        z: jax.Array,
+        phi: jax.Array,
+        still: jax.Array,
+        eigenvalue: jax.Array,
+        weights: list[jax.Array],
+    ) -> jax.Array:
+        a, (x, v) = z[:1], jnp.split(z[1:], 2)
+        rest = velocity(jnp.concatenate([x, a]), weights) - still * x
+        critical = along(x, a, v, weights) - eigenvalue * v
+        return jnp.concatenate([jnp.stack([phi @ v - 1]), rest, critical])
+
+    def rotation(z: jax.Array, phi: jax.Array, weights: list[jax.Array]) -> jax.Array:
+        a, theta, (x, v1, v2) = z[:1], z[1], jnp.split(z[2:], 3)
+        c, s = jnp.cos(theta), jnp.sin(theta)
+        scale = jnp.stack([phi @ v1, phi @ v2 - 1])
+        rest = velocity(jnp.concatenate([x, a]), weights) - x
+        real = along(x, a, v1, weights) - c * v1 + s * v2
+        imaginary = along(x, a, v2, weights) - c * v2 - s * v1
+        return jnp.concatenate([scale, rest, real, imaginary])
+
+    def origin(z: jax.Array, phi: jax.Array, weights: list[jax.Array]) -> jax.Array:
+        a, v = z[:1], z[1:]
+        critical = along(jnp.zeros_like(v), a, v, weights)
+        return jnp.concatenate([jnp.stack([phi @ v - 1]), critical])
+
+    systems = {"real_critical": real_critical, "rotation": rotation, "origin": origin}
+    values = {f"{name}_value": system for name, system in systems.items()}
+    return values | {f"{name}_jacobian": jacobian(system) for name, system in systems.items()}

@@ -1,0 +1,132 @@
+"""`limitset prove`: complete lists, Hopf points with their evidence, and what it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from command_line import CONTRACTING, Reply
+from limitset.dynamics import ExplicitEuler, discretise
+from limitset.io import save
+from limitset.networks import RateNetwork, random_gru
+
+Command = Callable[..., Reply]
+Refused = Callable[..., str]
+
+ROTATION = np.array([[0.0, -1.7], [1.7, 0.0]])
+
+
+@pytest.fixture
+def bistable(tmp_path: Path) -> Path:
+    return save(tmp_path / "bistable", RateNetwork(jnp.array([[2.0]])))
+
+
+@pytest.fixture
+def oscillator(tmp_path: Path) -> Path:
+    """`-x + W tanh(x)` with equal self-weights `a`: a Hopf point at 1, and `l1 = -1 / 3.4`."""
+    return save(tmp_path / "oscillator", RateNetwork(jnp.asarray(ROTATION)))
+
+
+def test_all_equilibria_of_a_bistable_unit(limitset: Command, bistable: Path):
+    reply = limitset("prove", "equilibria", bistable)
+    assert reply.code == 0 and reply.err == ""
+    assert reply.out.startswith("exactly 3 equilibria in all of space [verified]\n")
+    assert reply.out.count("stable, index +1") == 2 and "unstable, index -1" in reply.out
+    answer = limitset("prove", "equilibria", bistable, "--json").answers[0]
+    assert answer["complete"] and answer["count"] == 3 and answer["evidence"] == "verified"
+    assert [e["stable"] for e in answer["equilibria"]] == [True, False, True]
+    assert all(e["radius"] < 1e-12 for e in answer["equilibria"])
+    outer = answer["equilibria"][2]["center"][0]
+    assert outer == pytest.approx(2 * np.tanh(outer), abs=1e-12)
+
+
+def test_equilibria_in_a_box(limitset: Command, bistable: Path):
+    answer = limitset("prove", "equilibria", bistable, "--box", 0.5, 3, "--json").answers[0]
+    assert answer["complete"] and answer["count"] == 1
+
+
+def test_a_search_that_gives_up_says_so(limitset: Command, tmp_path: Path):
+    rng = np.random.default_rng(8)
+    weight = 2 * rng.standard_normal((8, 8)) / np.sqrt(8)
+    model = save(tmp_path / "many", RateNetwork(jnp.asarray(weight)))
+    reply = limitset("prove", "equilibria", model, "--boxes", 3)
+    assert reply.code == 1 and "at least" in reply.out and "search_not_finished" in reply.out
+
+
+def test_hopf_points_in_a_gain(limitset: Command, tmp_path: Path):
+    model = save(tmp_path / "turn", RateNetwork(jnp.array([[1.0, -2.0], [2.0, 1.0]])))
+    reply = limitset("prove", "hopf", model, "--parameter", "gain", "--range", 0.2, 3)
+    assert reply.code == 0, reply
+    assert reply.out.startswith("1 Hopf points proved [verified], 0 undecided; the search is in")
+    assert "gain = 1 +-" in reply.out and "cycles above, stable" in reply.out
+
+
+def test_hopf_points_in_a_shift(limitset: Command, oscillator: Path):
+    words = ("prove", "hopf", oscillator, "--parameter", "shift", "--range", 0, 2, "--json")
+    answer = limitset(*words).answers[0]
+    (point,) = answer["proved"]
+    assert answer["undecided"] == [] and point["evidence"] == "verified"
+    for name, value in (("parameter", 1), ("frequency", 1.7), ("lyapunov_coefficient", -1 / 3.4)):
+        low, high = point[name]
+        assert low <= value <= high and high - low < 1e-10
+    assert point["unstable"] == 0 and point["stable"] and point["cycles"] == "above"
+
+
+def test_the_pure_class_has_complete_lists(limitset: Command, tmp_path: Path):
+    rng = np.random.default_rng(80)
+    R = rng.standard_normal((6, 6))
+    weight = R - R.T + 0.1 * rng.standard_normal((6, 6))
+    pure = RateNetwork(jnp.asarray(weight), form="firing_rate", leak=0.0)
+    model = save(tmp_path / "pure", pure)
+    answer = limitset("prove", "hopf", model, "--parameter", "shift", "--json").answers[0]
+    assert "no others" in answer["remark"] and len(answer["proved"]) == 3
+    assert [point["unstable"] for point in answer["proved"]] == [0, 2, 4]
+    some = limitset("prove", "hopf", model, "--parameter", "shift", "--range", 0, 1, "--json")
+    assert len(some.answers[0]["proved"]) == 1
+
+
+def test_degenerate_points_stay_undecided(limitset: Command, tmp_path: Path):
+    pure = RateNetwork(jnp.asarray(ROTATION), form="firing_rate", leak=0.0)
+    model = save(tmp_path / "skew", pure)
+    reply = limitset("prove", "hopf", model, "--parameter", "shift")
+    assert reply.code == 1 and "0 Hopf points proved" in reply.out
+    assert "undecided near shift = 0" in reply.out.replace("-0:", "0:")
+
+
+@pytest.mark.parametrize("statement", ["equilibria", "hopf"])
+def test_other_models_are_refused(refused: Refused, tmp_path: Path, statement: str):
+    network = RateNetwork(jnp.asarray(CONTRACTING))
+    stepped = save(tmp_path / "map", discretise(network, ExplicitEuler(0.5)))
+    assert "without a discretisation" in refused("prove", statement, stepped)
+    gated = save(tmp_path / "gated", random_gru(jax.random.key(0), 3, 2))
+    assert "kind 'rate'" in refused("prove", statement, gated)
+    assert "nowhere" in refused("prove", statement, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["prove"], "Missing command"),
+        (["prove", "everything"], "everything"),
+        (["prove", "hopf"], "model"),
+    ],
+)
+def test_words(refused: Refused, words: list[str], part: str):
+    assert part.lower() in refused(*words).lower()
+
+
+def test_options_that_do_not_fit(refused: Refused, oscillator: Path):
+    hopf = ("prove", "hopf", oscillator)
+    assert "--range is missing" in refused(*hopf)
+    assert "LOW < HIGH" in refused(*hopf, "--range", 2, 1)
+    assert "LOW < HIGH" in refused(*hopf, "--range", "nan", 1)
+    assert "finite" in refused(*hopf, "--range", 0, "inf")
+    assert "gain or shift" in refused(*hopf, "--parameter", "bias", "--range", 0, 1)
+    equilibria = ("prove", "equilibria", oscillator)
+    assert "LOW < HIGH" in refused(*equilibria, "--box", 1, 1)
+    assert "--box" in refused(*equilibria, "--box", 1)
+    relu = save(oscillator.parent / "relu", RateNetwork(jnp.eye(2), activation="relu"))
+    assert "tanh" in refused("prove", "equilibria", relu)
