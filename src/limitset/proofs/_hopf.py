@@ -10,6 +10,7 @@ from limitset._result import InputProblem
 from limitset.dynamics import Field
 from limitset.proofs._ball import Ball
 from limitset.proofs._complex import ComplexBall, complex_solve, complex_sum
+from limitset.proofs._hopf_system import HopfSystem
 from limitset.proofs._krawczyk import ZeroEnclosure, krawczyk, newton
 from limitset.proofs._linalg import NotVerified, verified_solve
 from limitset.proofs._parametric import ParametricField
@@ -118,8 +119,7 @@ def prove_hopf(
         return unstable
     try:
         pair = _critical_pair(derivative[:, :-1], omega, v1, v2)
-        crossing = _crossing(system, y, derivative, pair)
-        coefficient = _lyapunov_coefficient(system, y, derivative[:, :-1], omega, pair)
+        crossing, coefficient = _normal_form(system, y, derivative, omega, pair)
     except NotVerified as failure:
         return Refusal(Reason.JACOBIAN_SINGULAR, str(failure), {"defect": failure.number})
     if not crossing.mignitude() > 0:
@@ -151,16 +151,12 @@ def _enclose_zero(field: Field, system: ParametricField, start: Vector) -> ZeroE
     phi = part / size
     v = (v1 + 1j * v2) * (1j / (phi @ (v1 + 1j * v2)))
     begin = np.concatenate([start[:2], start[2 : 2 + len(phi)], np.real(v), np.imag(v)])
-    fixing = Ball.exact(phi)
-    exact = ParametricField(field)
-    found = newton(
-        lambda z: exact.hopf_value(z, fixing), lambda z: exact.hopf_jacobian(z, fixing), begin
-    )
+    exact = HopfSystem(ParametricField(field), phi)
+    found = newton(exact.value, exact.jacobian, begin)
     if isinstance(found, Refusal):
         return found
-    return krawczyk(
-        lambda z: system.hopf_value(z, fixing), lambda z: system.hopf_jacobian(z, fixing), found
-    )
+    whole = HopfSystem(system, phi)
+    return krawczyk(whole.value, whole.jacobian, found, seek_uniqueness=False)
 
 
 def _count_unstable(J: Ball) -> int | Refusal:
@@ -219,37 +215,36 @@ def _bordered(A: ComplexBall, q: ComplexBall) -> ComplexBall:
     return ComplexBall(stack(A.re, q.re, q.re), stack(A.im, -q.im, q.im))
 
 
-def _crossing(system: ParametricField, y: Ball, derivative: Ball, pair: _Pair) -> Ball:
-    """`Re p^H D^2 g((q, 0), (x', 1))`, the real part of `dlambda/da` along the equilibria."""
-    moved = verified_solve(derivative[:, :-1], -derivative[:, -1])
-    along = _joined(moved, Ball.exact(1.0))
-    change = _second(system, y, pair.q, ComplexBall.real(along))
-    return complex_sum(pair.left * change).re
+def _normal_form(
+    system: ParametricField, y: Ball, derivative: Ball, omega: Ball, pair: _Pair
+) -> tuple[Ball, Ball]:
+    """`Re dlambda/da`, and the first Lyapunov coefficient with all of its three terms.
 
-
-def _lyapunov_coefficient(
-    system: ParametricField, y: Ball, J: Ball, omega: Ball, pair: _Pair
-) -> Ball:
-    """The first Lyapunov coefficient in n dimensions, all of its three terms."""
+    With `x' = -J^-1 f_a` the speed of crossing is `Re p^H D^2 g((q, 0), (x', 1))`.
+    """
     q, n = pair.q, len(pair.q)
-    eye = Ball.exact(np.eye(n))
+    J, eye = derivative[:, :-1], Ball.exact(np.eye(n))
+    moved = verified_solve(J, -derivative[:, -1])
+    along = ComplexBall.real(_joined(moved, Ball.exact(1.0)))
+    change, mixed, squared = _seconds(system, y, [(q, along), (q, q.conj()), (q, q)])
     # B(q, conj q) is real, and so is what J^-1 makes of it.
-    rest = verified_solve(J, _second(system, y, q, q.conj()).re)
-    double = complex_solve(ComplexBall(-J, eye * (2.0 * omega)), _second(system, y, q, q))
-    terms = (
-        _third(system, y, q)
-        - _second(system, y, q, ComplexBall.real(rest)) * 2.0
-        + _second(system, y, q.conj(), double)
-    )
-    return complex_sum(pair.left * terms).re / (2.0 * omega)
+    rest = ComplexBall.real(verified_solve(J, mixed.re))
+    double = complex_solve(ComplexBall(-J, eye * (2.0 * omega)), squared)
+    shifted, doubled = _seconds(system, y, [(q, rest), (q.conj(), double)])
+    terms = _third(system, y, q) - shifted * 2.0 + doubled
+    coefficient = complex_sum(pair.left * terms).re / (2.0 * omega)
+    return complex_sum(pair.left * change).re, coefficient
 
 
-def _second(system: ParametricField, y: Ball, u: ComplexBall, v: ComplexBall) -> ComplexBall:
+def _seconds(
+    system: ParametricField, y: Ball, pairs: list[tuple[ComplexBall, ComplexBall]]
+) -> list[ComplexBall]:
     """`B(u, v)`, bilinear, for complex directions; of states, or of states with parameter."""
-    first = [u.re, u.re, u.im, u.im]
-    second = [v.re, v.im, v.re, v.im]
+    first = [part for u, _ in pairs for part in (u.re, u.re, u.im, u.im)]
+    second = [part for _, v in pairs for part in (v.re, v.im, v.re, v.im)]
     B = system.second(y, _directions(first, len(y)), _directions(second, len(y)))
-    return ComplexBall(B[0] - B[3], B[1] + B[2])
+    fours = [B[4 * k : 4 * k + 4] for k in range(len(pairs))]
+    return [ComplexBall(b[0] - b[3], b[1] + b[2]) for b in fours]
 
 
 def _third(system: ParametricField, y: Ball, q: ComplexBall) -> ComplexBall:

@@ -85,6 +85,8 @@ def krawczyk(
     jacobian: BallFunction,
     center: Vector,
     radius: Radius | None = None,
+    *,
+    seek_uniqueness: bool = True,
 ) -> ZeroEnclosure | Refusal:
     """A proof that a function has exactly one zero near a point.
 
@@ -92,7 +94,8 @@ def krawczyk(
     to `2 (Y + Z rho)` until that holds.
 
     **Arguments:** `value` encloses `F` over a ball and `jacobian` encloses `DF`, both for balls
-    of shape `(m,)`; `center` of shape `(m,)`; `radius` a claimed `rho`, tested as it stands.
+    of shape `(m,)`; `center` of shape `(m,)`; `radius` a claimed `rho`, tested as it stands;
+    without `seek_uniqueness` the larger box of uniqueness is not searched, and its radius is 0.
     Wherever `value` and `jacobian` hold for a whole family of functions, so does the result.
 
     **Returns:** the enclosure, or a refusal, which proves nothing.
@@ -126,7 +129,7 @@ def krawczyk(
     rho = _inflate(tests) if claimed is None else tests.exists(claimed)
     if isinstance(rho, Refusal):
         return rho
-    return ZeroEnclosure(point.mid, rho, _uniqueness_radius(tests, rho))
+    return ZeroEnclosure(point.mid, rho, _uniqueness_radius(tests, rho) if seek_uniqueness else 0.0)
 
 
 @dataclass(frozen=True)

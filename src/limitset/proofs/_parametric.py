@@ -64,13 +64,13 @@ class ParametricField:
         """`D^3 g(y)(u_k, v_k, w_k)` for directions of shape (k, n + 1)."""
         return self._programs("third")(y, u, v, w, self.weights)
 
-    def hopf_value(self, z: Ball, phi: Ball) -> Ball:
-        """The augmented system of a Hopf point; see `limitset.dynamics.hopf_system`."""
-        return self._programs("hopf_value")(z, phi, self.weights)
+    def slopes(self, y: Ball, u: Ball) -> Ball:
+        """`Dg(y) u_k` for directions `u` of shape (k, n + 1)."""
+        return self._programs("slopes")(y, u, self.weights)
 
-    def hopf_jacobian(self, z: Ball, phi: Ball) -> Ball:
-        """Its Jacobian, of shape (3 n + 2, 3 n + 2)."""
-        return self._programs("hopf_jacobian")(z, phi, self.weights)
+    def bends(self, y: Ball, u: Ball) -> Ball:
+        """`D^2 g(y)(u_k, .)` for directions `u` of shape (k, n + 1), of shape (k, n, n + 1)."""
+        return self._programs("bends")(y, u, self.weights)
 
     def real_critical_value(self, z: Ball, phi: Ball, still: Ball, eigenvalue: Ball) -> Ball:
         """`(phi.v - 1, f - still x, J v - eigenvalue v)` for `z = (a, x, v)`.
@@ -125,24 +125,13 @@ def _programs(structure: Hashable, static: tuple[Hashable, ...], shape: Hashable
         field = eqx.combine(arrays, jax.tree.unflatten(shape, static))
         return field(y[:-1], y[-1])
 
-    def augmented(z: jax.Array, phi: jax.Array, weights: list[jax.Array]) -> jax.Array:
-        a, omega, (x, v1, v2) = z[:1], z[1], jnp.split(z[2:], 3)
-        y, still = jnp.concatenate([x, a]), jnp.zeros(1)
-
-        def along(v: jax.Array) -> jax.Array:
-            return directional(velocity)(y, jnp.concatenate([v, still]), weights)
-
-        scale = jnp.stack([phi @ v1, phi @ v2 - 1])
-        rotated = [along(v1) + omega * v2, along(v2) - omega * v1]
-        return jnp.concatenate([scale, velocity(y, weights), *rotated])
-
     functions = {
         "velocity": velocity,
         "jacobian": jacobian(velocity),
         "second": jax.vmap(second_directional(velocity), (None, 0, 0, None)),
         "third": jax.vmap(third_directional(velocity), (None, 0, 0, 0, None)),
-        "hopf_value": augmented,
-        "hopf_jacobian": jacobian(augmented),
+        "slopes": jax.vmap(directional(velocity), (None, 0, None)),
+        "bends": jax.vmap(jacobian(directional(velocity)), (None, 0, None)),
         **_critical_systems(velocity),
     }
     enclosed = {name: enclose(function) for name, function in functions.items()}
