@@ -1,6 +1,7 @@
 """`limitset prove`: complete lists, Hopf points with their evidence, and what it refuses."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from command_line import CONTRACTING, Reply
+from limitset.cli._prove import _enclosure
 from limitset.dynamics import ExplicitEuler, discretise
 from limitset.io import save
 from limitset.networks import RateNetwork, random_gru
@@ -61,7 +63,7 @@ def test_hopf_points_in_a_gain(limitset: Command, tmp_path: Path):
     reply = limitset("prove", "hopf", model, "--parameter", "gain", "--range", 0.2, 3)
     assert reply.code == 0, reply
     assert reply.out.startswith("1 Hopf points proved [verified], 0 undecided; the search is in")
-    assert "gain = 1 +-" in reply.out and "cycles above, stable" in reply.out
+    assert "gain = 1.0000" in reply.out and "cycles above, stable" in reply.out
 
 
 def test_hopf_points_in_a_shift(limitset: Command, oscillator: Path):
@@ -94,6 +96,24 @@ def test_degenerate_points_stay_undecided(limitset: Command, tmp_path: Path):
     reply = limitset("prove", "hopf", model, "--parameter", "shift")
     assert reply.code == 1 and "0 Hopf points proved" in reply.out
     assert "undecided near shift = 0" in reply.out.replace("-0:", "0:")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ([0.9, 1.1], "1.0 +- 2e-1"),  # the float 1.1 exceeds eleven tenths
+        ([-1.0, 1.0], "0 +- 1e+0"),
+        ([1.5, 1.5], None),
+        ([0.0, 0.0], None),
+        ([1e300, 1.1e300], None),
+        ([5e-324, 1e-323], None),
+        ([1.786238948147398, 1.786238948147528], "1.78623894814746 +- 7e-14"),
+    ],
+)
+def test_printed_numbers_enclose(bounds: list[float], words: str | None):
+    shown, radius = map(Decimal, _enclosure(bounds).split(" +- "))
+    assert shown - radius <= Decimal(bounds[0]) and Decimal(bounds[1]) <= shown + radius
+    assert words is None or _enclosure(bounds) == words
 
 
 @pytest.mark.parametrize("statement", ["equilibria", "hopf"])

@@ -1,6 +1,7 @@
 """`limitset prove`: equilibria and Hopf points of a stored rate network."""
 
 import math
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,16 @@ def run_prove_equilibria(
         return 0 if found.complete else 1
     where = "in all of space" if box is None else f"in [{box[0]:g}, {box[1]:g}]^n"
     label = Evidence.VERIFIED.label
+    noun = "equilibrium" if len(found.equilibria) == 1 else "equilibria"
     if found.complete:
-        print(f"exactly {len(found.equilibria)} equilibria {where} [{label}]")
+        print(f"exactly {len(found.equilibria)} {noun} {where} [{label}]")
     else:
-        print(f"at least {len(found.equilibria)} equilibria {where} [{label}]; {found.refusal}")
+        print(f"at least {len(found.equilibria)} {noun} {where} [{label}]; {found.refusal}")
     for e in found.equilibria:
         index = "undecided" if e.index is None else f"{e.index:+d}"
         state = " ".join(f"{value:.6g}" for value in e.center[:8])
         rest = " ..." if len(e.center) > 8 else ""
-        print(f"  {e.stability}, index {index}, within {e.radius.max():.1e} of ({state}{rest})")
+        print(f"  {e.stability}, index {index}, radius {e.radius.max():.1e}, near ({state}{rest})")
     return 0 if found.complete else 1
 
 
@@ -205,13 +207,21 @@ def _bounds(ball: Ball) -> list[float]:
 
 
 def _sentence(parameter: str, point: dict[str, Any]) -> str:
-    def middle(name: str) -> str:
-        low, high = point[name]
-        return f"{(low + high) / 2:.9g} +- {(high - low) / 2:.0e}"
-
     stable = "stable" if point["stable"] else "not stable"
+    names = ("parameter", "frequency", "lyapunov_coefficient")
+    a, frequency, l1 = (_enclosure(point[name]) for name in names)
     return (
-        f"{parameter} = {middle('parameter')}, frequency {middle('frequency')}, l1 = "
-        f"{middle('lyapunov_coefficient')}, {point['unstable']} unstable: cycles "
-        f"{point['cycles']}, {stable}"
+        f"{parameter} = {a}, frequency {frequency}, l1 = {l1}, {point['unstable']} unstable: "
+        f"cycles {point['cycles']}, {stable}"
     )
+
+
+def _enclosure(bounds: list[float]) -> str:
+    """A rounded middle, and a radius around it, rounded up, that covers both ends."""
+    with localcontext(prec=60):
+        low, high = map(Decimal, bounds)
+        middle = (low + high) / 2
+        width = max(high - middle, abs(middle) * Decimal("1e-16"), Decimal("1e-18"))
+        shown = middle.quantize(Decimal(1).scaleb(width.adjusted()))
+        radius = max(high - shown, shown - low)
+        return f"{shown:f} +- {Context(prec=1, rounding=ROUND_CEILING).plus(radius):.0e}"
