@@ -17,7 +17,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "contraction": {"dynamics", "networks", "proofs"},
     "dynamics": {"networks"},
-    "io": {"contraction", "dynamics", "networks"},
+    "io": {"contraction", "dynamics", "networks", "proofs"},
     "networks": set(),
     "proofs": {"dynamics", "networks"},
     "report": set(),

@@ -116,6 +116,39 @@ def test_printed_numbers_enclose(bounds: list[float], words: str | None):
     assert words is None or _enclosure(bounds) == words
 
 
+def test_pages_have_pictures(limitset: Command, oscillator: Path, tmp_path: Path):
+    words = ("prove", "hopf", oscillator, "--parameter", "shift", "--range", 0, 2)
+    reply = limitset(*words, "--out", tmp_path / "page")
+    assert reply.code == 0 and f"report: {tmp_path / 'page' / 'hopf.html'}" in reply.out
+    page = (tmp_path / "page" / "hopf.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 1 and "<script" not in page
+    assert "Hopf points [verified]" in page and "-0.294118" in page
+    pure = RateNetwork(jnp.asarray(ROTATION), form="firing_rate", leak=0.0)
+    skew = save(tmp_path / "skew", pure)
+    limitset("prove", "hopf", skew, "--parameter", "shift", "--out", tmp_path / "other")
+    page = (tmp_path / "other" / "hopf.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 1 and "Undecided" in page
+
+
+def test_certificates_are_written_and_accepted(
+    limitset: Command, oscillator: Path, bistable: Path, tmp_path: Path
+):
+    words = ("prove", "hopf", oscillator, "--parameter", "shift", "--range", 0, 2, "--json")
+    (point,) = limitset(*words).answers[0]["proved"]
+    assert point["certificate"] == str(oscillator / "certificates" / "hopf_shift_1.json")
+    equilibria = limitset("prove", "equilibria", bistable, "--json").answers[0]["equilibria"]
+    paths = [point["certificate"], *(e["certificate"] for e in equilibria)]
+    assert len(set(paths)) == 4
+    reply = limitset("check", *paths)
+    assert reply.code == 0 and reply.out.count("accepted: ") == 4, reply.out
+    elsewhere = tmp_path / "elsewhere"
+    reply = limitset("prove", "equilibria", bistable, "--out", elsewhere)
+    assert f"certificates: 3 of single equilibria in {elsewhere}" in reply.out
+    # Another network of the same shape: the claims are not about it.
+    reply = limitset("check", elsewhere / "equilibrium_1.json", "--model", oscillator)
+    assert reply.code == 1
+
+
 @pytest.mark.parametrize("statement", ["equilibria", "hopf"])
 def test_other_models_are_refused(refused: Refused, tmp_path: Path, statement: str):
     network = RateNetwork(jnp.asarray(CONTRACTING))

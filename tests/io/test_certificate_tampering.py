@@ -1,8 +1,6 @@
 """Acceptance: whatever is changed in a certificate, no false claim is ever accepted."""
 
-import base64
 import copy
-import hashlib
 import itertools
 import json
 import shutil
@@ -17,7 +15,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from limitset.checker import Unusable, check
+from limitset.checker import check
 from limitset.contraction import Certificate, DiagonalMetric, QuadraticMetric, Vertices, certify
 from limitset.contraction._float32 import _norm, _step
 from limitset.dynamics import (
@@ -32,9 +30,7 @@ from limitset.io import Model, load, rebuild, save, write_certificate
 from limitset.networks import ACTIVATIONS, Assembly, Elman, Form, RateNetwork
 from limitset.proofs import Ball
 
-Document = dict[str, Any]
-Path_ = tuple[str | int, ...]
-
+from .forgery import Document, accepts, at, changed, forgeries, sealed, tensor, walk
 
 # The certificates that are tampered with.
 
@@ -111,32 +107,6 @@ def certificate_in(folder: Path) -> Path:
     return folder / "certificates" / "contraction.json"
 
 
-# Writing, sealing and asking.
-
-
-def sealed(document: Document) -> bytes:
-    """The canonical file of a document, its digest computed again: a careful forger's work."""
-
-    def spell(value: Document) -> bytes:
-        return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()
-
-    body = {key: value for key, value in document.items() if key != "digest"}
-    return spell({**body, "digest": "sha256:" + hashlib.sha256(spell(body)).hexdigest()})
-
-
-def accepts(path: Path, content: bytes | None = None) -> bool:
-    """Whether the checker accepts; unusable files are not accepted either."""
-    if content is not None:
-        path.write_bytes(content)
-    try:
-        verdict = check(path)
-    except Unusable as problem:
-        assert "\n" not in str(problem)
-        return False
-    assert "\n" not in verdict.reason and verdict.reason
-    return verdict.accepted
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_honest_certificates_are_accepted(kind: str, models: dict[str, Path], tmp_path: Path):
     path = certificate_in(models[kind])
@@ -190,27 +160,6 @@ def test_no_byte_can_be_changed_dropped_or_added(models: dict[str, Path], tmp_pa
 # Every field, with the digest computed again.
 
 
-def walk(value: Any, path: Path_ = ()) -> Iterator[Path_]:
-    """Paths of all values, containers included."""
-    yield path
-    if isinstance(value, dict | list):
-        keys = value if isinstance(value, dict) else range(len(value))
-        for key in keys:
-            yield from walk(value[key], (*path, key))
-
-
-def at(document: Any, path: Path_) -> Any:
-    for key in path:
-        document = document[key]
-    return document
-
-
-def changed(document: Document, path: Path_, value: Any) -> Document:
-    document = copy.deepcopy(document)
-    at(document, path[:-1])[path[-1]] = value
-    return document
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_field_can_be_dropped_or_added(kind: str, models: dict[str, Path], tmp_path: Path):
     """At every level, with and without a new digest; unknown content is never ignored."""
@@ -235,72 +184,7 @@ def test_no_field_can_be_dropped_or_added(kind: str, models: dict[str, Path], tm
             assert not accepts(path, sealed(document)), place
 
 
-WORDS = ["", "x", "tanh", "relu", "sigmoid", "softplus", "identity", "silu", "hopfield"]
-WORDS += ["firing_rate", "rate", "elman", "assembly", "module_0", "explicit_euler", "semi_implicit"]
-WORDS += ["exponential_euler", "absolute_value", "singular_value", "vertices", "skew_feedback"]
-WORDS += ["continuous", "discrete", "float32", "float64", "diagonal", "quadratic", "sampled"]
-
-
-def other_values(value: Any, rng: np.random.Generator) -> Iterator[Any]:
-    """Forgeries of one leaf: small, large, of another type, and words used elsewhere."""
-    yield from (None, 0, -1, True, [], {}, "nan", "inf", "0x0.0p+0")
-    if isinstance(value, str):
-        # Where a word of the format stands, all others; elsewhere a few.
-        named = value in WORDS and not value.startswith("float")
-        yield from WORDS if named else rng.choice(WORDS, 5).tolist()
-        yield from (value.upper(), value + " ", value[:-1])
-        try:
-            number = float.fromhex(value)
-        except ValueError:
-            return
-        yield str(number)
-        for factor in (1 - 2.0**-50, 1 + 2.0**-50, 0.999, 1.001, 0.5, 2.0, -1.0, 1e-300, 1e300):
-            yield (number * factor).hex()
-    elif isinstance(value, int | float):
-        yield from (value + 1, value * 1.001, value * 0.999, -value, 1e400, str(value), 1e-300)
-    elif value is None:
-        zero = (0.0).hex()
-        keys = ("activation_error", "gap", "input_bound", "rounding", "state_radius")
-        yield {"scheme": "explicit_euler", "step": 0.5}
-        yield {**dict.fromkeys(keys, zero), "state_radius": (1.0).hex()}
-
-
-def other_data(text: str, dtype: str, rng: np.random.Generator) -> Iterator[str]:
-    """Base64 of tensors with one number changed, by a bit, by its sign, by a lot."""
-    array = np.frombuffer(base64.b64decode(text), np.dtype(dtype)).copy()
-    for index in rng.permutation(len(array))[:4]:
-        for change in ("bit", "sign", "double", "nudge", "nan"):
-            other = array.copy()
-            if change == "bit":
-                bits = other.view(np.uint32 if dtype == "float32" else np.uint64)
-                bits[index] ^= 1
-            else:
-                factors = {"sign": -1.0, "double": 2.0, "nudge": 1.01, "nan": np.nan}
-                other[index] *= factors[change]
-            yield base64.b64encode(other.tobytes()).decode()
-
-
-def forgeries(original: Document, rng: np.random.Generator) -> Iterator[tuple[Path_, Document]]:
-    for place in walk(original):
-        value = at(original, place)
-        if isinstance(value, dict | list) or place == ("digest",):
-            continue
-        if place[-1] == "data":
-            dtype = at(original, place[:-1])["dtype"]
-            values = itertools.chain(other_data(value, dtype, rng), other_values(value, rng))
-        else:
-            values = other_values(value, rng)
-        for other in values:
-            if type(other) is not type(value) or other != value:
-                yield place, changed(original, place, other)
-
-
 # What a certificate says, decided in another way: all corners of the slope box, in float64.
-
-
-def tensor(entry: Document) -> np.ndarray:
-    raw = base64.b64decode(entry["data"])
-    return np.frombuffer(raw, entry["dtype"]).reshape(entry["shape"]).astype(np.float64)
 
 
 def corner_jacobians(network: Document) -> Iterator[np.ndarray]:

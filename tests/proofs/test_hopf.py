@@ -208,7 +208,7 @@ def test_T23_balls_of_weights_hold_their_members(radius: float):
     weight = R1 - R1.T + R2
     start = candidates(weight)[1]
     whole = proved(pure(weight), start, weight_radius=radius)
-    for _ in range(10):
+    for _ in range(4):
         near = weight + radius * rng.uniform(-1, 1, weight.shape)
         member = proved(pure(near), start)
         assert member.unstable == whole.unstable
@@ -267,6 +267,28 @@ def test_gated_networks_are_fields_like_others():
     # At rest J = -I + s a (turn): the pair crosses at a = 1 / s, with frequency 2.
     gate = 1 / (1 + np.exp(-3.0))
     assert contains(point.parameter, 1 / gate, 1e-14) and contains(point.frequency, 2.0)
+
+
+def test_kinks_and_unknown_programs_are_refused():
+    """A slope is taken on one side of a kink by JAX; a proof may not do that."""
+    turn = jnp.array([[0.0, -1.0], [1.0, 0.0]])
+
+    def kinked(x: jax.Array, a: jax.Array) -> jax.Array:
+        return turn @ x + a * x - jnp.maximum(x, 0.0) ** 3
+
+    def kinked_strongly(x: jax.Array, a: jax.Array) -> jax.Array:
+        return turn @ x + a * x - x**3 - 0.1 * jax.nn.relu(x)
+
+    def sorted_first(x: jax.Array, a: jax.Array) -> jax.Array:
+        return turn @ x + a * x - jnp.sort(x) ** 3
+
+    start = HopfCandidate(0.0, 1.0, np.zeros(2), np.array([1.0, -1.0j]))
+    for field in (kinked, kinked_strongly):
+        answer = prove(field, start)
+        assert isinstance(answer, Refusal) and answer.reason == Reason.BRANCH_UNDECIDED, answer
+    answer = prove(sorted_first, start)
+    assert isinstance(answer, Refusal) and answer.reason == Reason.UNSUPPORTED_PRIMITIVE
+    assert "sort" in answer.message
 
 
 def test_unusable_candidates():

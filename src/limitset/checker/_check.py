@@ -1,18 +1,35 @@
-"""A file in, a verdict out: reading, the model beside it, the proof, and the claim in words."""
+"""A file in, a verdict out: reading, the model beside it, and the proof."""
 
 import os
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from pathlib import Path
 from typing import Any
 
 from flint import ctx
 
 from limitset.checker import _document
+from limitset.checker._all_hopf import prove_all_hopf
+from limitset.checker._claim import describe
 from limitset.checker._contraction import prove_contraction
+from limitset.checker._equilibrium import prove_equilibrium
 from limitset.checker._float32 import prove_float32
+from limitset.checker._hopf import prove_hopf
 from limitset.checker._model import compare_model, find_model
 from limitset.checker._network import Network, read_network
+
+
+def _prove_contraction(document: dict[str, Any], network: Network) -> None:
+    prove_contraction(document, network)
+    if document["float32"] is not None:
+        prove_float32(document, network)
+
+
+_PROOFS = {
+    "contraction": _prove_contraction,
+    "equilibrium": prove_equilibrium,
+    "hopf": prove_hopf,
+    "all_hopf": prove_all_hopf,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,7 @@ def check(
     try:
         _document.check_form(raw, document)
         network = read_network(document["network"])
-        claim = _describe(document, network, "not proved")
+        claim = describe(document, network, "not proved")
         folder = find_model(path) if model is None else Path(model)
         if folder is not None:
             compare_model(folder, document, network)
@@ -67,36 +84,9 @@ def check(
         return Verdict(False, claim, " ".join(str(error).split()) or type(error).__name__)
     source = "the model's weights" if folder else "weights in the certificate; no model compared"
     reason = f"every inequality of {document['theorem']} was decided"
-    return Verdict(True, f"{_describe(document, network, 'checked')}; {source}", reason)
+    return Verdict(True, f"{describe(document, network, 'checked')}; {source}", reason)
 
 
 def _prove(document: dict[str, Any], network: Network, precision: int) -> None:
     with ctx.workprec(precision):
-        prove_contraction(document, network)
-        if document["float32"] is not None:
-            prove_float32(document, network)
-
-
-def _describe(document: dict[str, Any], network: Network, evidence: str) -> str:
-    """The claim in words, its numbers rounded to the side on which the words stay true."""
-
-    def show(text: Any, rounding: str) -> str:
-        exact = _document.take_real(text)
-        decimal = Context(prec=9, rounding=rounding).create_decimal_from_float(exact)
-        if decimal == 1 != exact:  # a factor below 1 has to look like one
-            decimal = Context(prec=17, rounding=rounding).create_decimal_from_float(exact)
-        return f"{decimal.normalize():g}"
-
-    if network.rule == "flow":
-        rate = show(_document.take(document["claim"], "time rate")[1], ROUND_FLOOR)
-        claim = f"contracting: rate >= {rate} per unit time, all states and inputs [{evidence}]"
-    else:
-        factor = show(_document.take(document["claim"], "time factor")[1], ROUND_CEILING)
-        claim = f"contracting: factor <= {factor} per step, all states and inputs [{evidence}]"
-    if document["float32"] is None:
-        return claim
-    keys = "gap input_bound state_radius activation_error rounding"
-    gap, *limits, _ = _document.take(document["float32"], keys)
-    u, x, error = (show(limit, ROUND_FLOOR) for limit in limits)
-    where = f"in the metric, if |u| <= {u}, |x_0| <= {x}, activation error <= {error}"
-    return f"{claim}; float32 runs of one input end within {show(gap, ROUND_CEILING)} ({where})"
+        _PROOFS[document["statement"]](document, network)

@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 FORMAT = "limitset-certificate/1"
 MAX_BYTES = 512 * 2**20
 _LAYOUTS = {"float32": ("f", 4), "float64": ("d", 8)}
-_KEYS = "format statement region theorem claim network metric witness float32 model prover digest"
+# Statement -> the keys of its certificates, beside those that all of them have.
+_COMMON = "format statement theorem claim network model prover digest"
+_KEYS = {
+    "contraction": "region metric witness float32",
+    "equilibrium": "witness",
+    "hopf": "family witness",
+    "all_hopf": "",
+}
 
 
 class Unusable(ValueError):
@@ -69,12 +76,15 @@ def check_form(raw: bytes, document: dict[str, Any]) -> None:
         return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
     require(spell(document) == raw, "the file is not in canonical form, or has a key twice")
-    _, statement, region, *_, model, prover, digest = take(document, _KEYS)
+    statement = document.get("statement")
+    region = "all states and inputs" if statement == "contraction" else None
+    known = statement in tuple(_KEYS) and document.get("region") == region
+    require(known, "the statement or its region is unknown")
+    keys = f"{_COMMON} {_KEYS[str(statement)]}".strip()
+    model, prover, digest = take(document, keys)[5:8]
     body = spell({key: value for key, value in document.items() if key != "digest"})
     seal = "sha256:" + hashlib.sha256(body).hexdigest()
     require(digest == seal, "the digest does not match: the file was altered")
-    known = (statement, region) == ("contraction", "all states and inputs")
-    require(known, "the statement or its region is unknown")
     sums = [] if model is None else take(model, "config_sha256 weights_sha256")
     words = sums + take(prover, "library numpy python blas")
     short = all(isinstance(word, str) and len(word) <= 200 for word in words)

@@ -167,12 +167,15 @@ def equilibria(
         typer.Option(help="LOW HIGH of every unit; the whole space if omitted."),
     ] = None,
     boxes: Annotated[int, typer.Option(min=1, help="Give up after so many boxes.")] = 2_000_000,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for certificates; MODEL/certificates if omitted.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Prove all equilibria of a network in a box, or in the whole space."""
     from limitset.cli._prove import run_prove_equilibria
 
-    raise typer.Exit(run_prove_equilibria(model, box, boxes, as_json))
+    raise typer.Exit(run_prove_equilibria(model, box, boxes, out, as_json))
 
 
 @prove.command()
@@ -185,12 +188,19 @@ def hopf(
         tuple[float, float] | None,
         typer.Option("--range", help="LOW HIGH of the parameter."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for certificates and a page with pictures; certificates go to "
+            "MODEL/certificates, and there is no page, if omitted."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find Hopf points in a parameter, and prove them."""
     from limitset.cli._prove import run_prove_hopf
 
-    raise typer.Exit(run_prove_hopf(model, parameter, interval, as_json))
+    raise typer.Exit(run_prove_hopf(model, parameter, interval, out, as_json))
 
 
 @app.command()

@@ -1,7 +1,10 @@
 """`limitset prove`: equilibria and Hopf points of a stored rate network."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import numpy as np
 from limitset._result import Evidence, InputProblem
 from limitset.analysis import HopfCandidate, find_equilibria, find_hopf_points
 from limitset.cli._main import print_json
-from limitset.io import load
+from limitset.cli._prove_page import branch_figures, spectrum_figures, write_hopf_page
+from limitset.io import load, require_writable, write_proof
 from limitset.networks import (
     TANH,
     Form,
@@ -30,11 +34,13 @@ from limitset.proofs import (
     prove_hopf,
 )
 
+Records = list[dict[str, Any]]
+
 _FAMILIES = {"gain": gain_family, "shift": shift_family}
 
 
 def run_prove_equilibria(
-    folder: Path, box: tuple[float, float] | None, most: int, as_json: bool
+    folder: Path, box: tuple[float, float] | None, most: int, out: Path | None, as_json: bool
 ) -> int:
     """Prove all equilibria of a stored flow; exit code 0 if the list is certainly complete."""
     network = _rate_flow(folder)
@@ -42,7 +48,12 @@ def run_prove_equilibria(
     if box is not None:
         _require_interval("--box", box)
         corners = (np.full(network.state_size, box[0]), np.full(network.state_size, box[1]))
+    target = _certificates(folder, out)
     found = prove_all_equilibria(network, corners, max_boxes=most)
+    paths = [
+        write_proof(e, network, target / f"equilibrium_{k}.json", model=folder)
+        for k, e in enumerate(found.equilibria, 1)
+    ]
     if as_json:
         equilibria = [
             {
@@ -50,8 +61,9 @@ def run_prove_equilibria(
                 "radius": float(e.radius.max()),
                 "index": e.index,
                 "stable": {"stable": True, "unstable": False}.get(e.stability),
+                "certificate": str(path),
             }
-            for e in found.equilibria
+            for e, path in zip(found.equilibria, paths, strict=True)
         ]
         print_json(
             {
@@ -75,11 +87,27 @@ def run_prove_equilibria(
         state = " ".join(f"{value:.6g}" for value in e.center[:8])
         rest = " ..." if len(e.center) > 8 else ""
         print(f"  {e.stability}, index {index}, radius {e.radius.max():.1e}, near ({state}{rest})")
+    if paths:
+        print(f"certificates: {len(paths)} of single equilibria in {target}")
     return 0 if found.complete else 1
 
 
+@dataclass(frozen=True)
+class _Findings:
+    """What a search for Hopf points gave: records for JSON, and how to draw the page's figures."""
+
+    points: Records
+    undecided: Records
+    remark: str
+    draw: Callable[[], tuple[str, ...]]
+
+
 def run_prove_hopf(
-    folder: Path, parameter: str, interval: tuple[float, float] | None, as_json: bool
+    folder: Path,
+    parameter: str,
+    interval: tuple[float, float] | None,
+    out: Path | None,
+    as_json: bool,
 ) -> int:
     """Find Hopf points of a family and prove them; exit code 0 if all that was found is proved."""
     if parameter not in _FAMILIES:
@@ -87,25 +115,49 @@ def run_prove_hopf(
     network = _rate_flow(folder)
     if interval is not None:
         _require_interval("--range", interval)
-    if parameter == "shift" and _is_pure(network):
-        points, undecided, remark = _all_of_pure_class(network, interval)
-    elif interval is None:
+    pure = parameter == "shift" and _is_pure(network)
+    if interval is None and not pure:
         raise InputProblem(
             "--range is missing; give LOW HIGH, between which the parameter is searched"
         )
+    target = _certificates(folder, out)
+    if pure or interval is None:
+        found = _all_of_pure_class(network, interval, folder, target)
     else:
-        points, undecided = _searched(widened(_FAMILIES[parameter](network)), interval)
-        remark = "the search is in floats and may miss points"
+        found = _searched(network, parameter, interval, folder, target)
+    page = None
+    if out is not None:
+        page = write_hopf_page(
+            out, folder, parameter, found.points, found.undecided, found.draw(), found.remark
+        )
     if as_json:
-        print_json({"proved": points, "undecided": undecided, "remark": remark})
+        remarks = {"undecided": found.undecided, "remark": found.remark}
+        print_json({"proved": found.points} | remarks)
     else:
-        label = Evidence.VERIFIED.label
-        print(f"{len(points)} Hopf points proved [{label}], {len(undecided)} undecided; {remark}")
-        for point in points:
-            print(f"  {_sentence(parameter, point)}")
-        for entry in undecided:
-            print(f"  undecided near {parameter} = {entry['near']:.9g}: {entry['reason']}")
-    return 0 if not undecided else 1
+        _tell_hopf(parameter, found, target, page)
+    return 0 if not found.undecided else 1
+
+
+def _tell_hopf(parameter: str, found: _Findings, target: Path, page: Path | None) -> None:
+    count, open_count = len(found.points), len(found.undecided)
+    label = Evidence.VERIFIED.label
+    print(f"{count} Hopf points proved [{label}], {open_count} undecided; {found.remark}")
+    for point in found.points:
+        print(f"  {_sentence(parameter, point)}")
+    for entry in found.undecided:
+        print(f"  undecided near {parameter} = {entry['near']:.9g}: {entry['reason']}")
+    files = {point["certificate"] for point in found.points} - {None}
+    if files:
+        print(f"certificates: {len(files)} in {target}")
+    if page is not None:
+        print(f"report: {page}")
+
+
+def _certificates(folder: Path, out: Path | None) -> Path:
+    """Where certificates go: beside the model, or where the user wants them."""
+    target = folder / "certificates" if out is None else out
+    require_writable(target)
+    return target
 
 
 def _require_interval(option: str, given: tuple[float, float]) -> None:
@@ -131,29 +183,31 @@ def _is_pure(network: RateNetwork) -> bool:
     return firing and float(network.leak) == 0 and float(network.time_constant) == 1
 
 
-Records = list[dict[str, Any]]
-
-
 def _all_of_pure_class(
-    network: RateNetwork, interval: tuple[float, float] | None
-) -> tuple[Records, Records, str]:
+    network: RateNetwork, interval: tuple[float, float] | None, folder: Path, target: Path
+) -> _Findings:
     """Every Hopf point over all parameters, or those whose balls meet the interval."""
+    draw = partial(spectrum_figures, network)
     answer = prove_all_hopf(np.asarray(network.weight, np.float64))
     if isinstance(answer, Refusal):
-        return [], [{"near": 0.0, "reason": str(answer)}], "nothing is known of the others"
+        open_pairs = [{"near": 0.0, "reason": str(answer)}]
+        return _Findings([], open_pairs, "nothing is known of the others", draw)
+    path = None
+    if answer.complete and len(answer.proved):
+        path = str(write_proof(answer, network, target / "all_hopf.json", model=folder))
     low, high = interval or (-math.inf, math.inf)
     points = []
     for k in range(len(answer.proved)):
         a = answer.proved.parameter[k]
         if bool(a.upper() >= low) and bool(a.lower() <= high):
-            points.append(_pure_record(answer, k))
+            points.append(_pure_record(answer, k) | {"certificate": path})
     undecided = [
         {"near": entry.near_parameter, "reason": str(entry.refusal)}
         for entry in answer.undecided
         if low <= entry.near_parameter <= high
     ]
     remark = "there are certainly no others" if answer.complete else "others may exist"
-    return points, undecided, remark
+    return _Findings(points, undecided, remark, draw)
 
 
 def _pure_record(answer: AllPureHopf, k: int) -> dict[str, Any]:
@@ -166,21 +220,33 @@ def _pure_record(answer: AllPureHopf, k: int) -> dict[str, Any]:
         "cycles": "above" if proved.supercritical[k] else "below",
         "stable": bool(proved.stable[k]),
         "evidence": Evidence.VERIFIED.label,
-        "certificate": None,
     }
 
 
-def _searched(family: RateFamily, interval: tuple[float, float]) -> tuple[Records, Records]:
-    """Candidates on the branches from all equilibria that are found at the low end."""
+def _searched(
+    network: RateNetwork,
+    parameter: str,
+    interval: tuple[float, float],
+    folder: Path,
+    target: Path,
+) -> _Findings:
+    """Candidates on the branches from all equilibria that are found at the low end, proved."""
+    stored = _FAMILIES[parameter](network)
+    family = widened(stored)
     starts = find_equilibria(family, interval[0], family.state_size)
-    points, undecided = [], []
+    proved, points, undecided = [], [], []
     for candidate in find_hopf_points(family, list(starts), interval):
         answer = _proved(family, candidate)
         if isinstance(answer, Refusal):
             undecided.append({"near": candidate.parameter, "reason": str(answer)})
-        else:
-            points.append(_record(answer))
-    return points, undecided
+            continue
+        proved.append(answer)
+        name = f"hopf_{parameter}_{len(proved)}.json"
+        path = write_proof(answer, stored, target / name, model=folder)
+        points.append(_record(answer) | {"certificate": str(path)})
+    draw = partial(branch_figures, family, interval, proved, parameter)
+    remark = "the search is in floats and may miss points"
+    return _Findings(points, undecided, remark, draw)
 
 
 def _proved(family: RateFamily, candidate: HopfCandidate) -> HopfPoint | Refusal:
@@ -198,7 +264,6 @@ def _record(point: HopfPoint) -> dict[str, Any]:
         "cycles": "above" if point.cycles_above else "below",
         "stable": point.cycles_are_stable,
         "evidence": Evidence.VERIFIED.label,
-        "certificate": None,
     }
 
 

@@ -9,3 +9,5 @@ from ._describe import rebuild as rebuild
 from ._model import Model as Model
 from ._model import load as load
 from ._model import save as save
+from ._proof_certificate import proof_document as proof_document
+from ._proof_certificate import write_proof as write_proof

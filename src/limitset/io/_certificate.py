@@ -12,6 +12,7 @@ import numpy as np
 
 from limitset._result import InputProblem
 from limitset.contraction import Certificate, DiagonalMetric, QuadraticMetric
+from limitset.dynamics import AbstractFlow, AbstractMap
 from limitset.io._atomic import write_whole
 from limitset.io._describe import describe
 
@@ -38,7 +39,6 @@ def certificate_document(
     certificate: Certificate, *, model: str | Path | None = None
 ) -> dict[str, Any]:
     """The content of a certificate file; `docs/certificate-format.md` explains every field."""
-    config, tensors = describe(certificate.system)
     if certificate.rate is not None:
         claim = {"time": "continuous", "rate": certificate.rate.hex()}
     else:
@@ -46,21 +46,26 @@ def certificate_document(
     gap = certificate.float32
     modules = zip(certificate.module_theorems, certificate.module_bounds, strict=True)
     document: dict[str, Any] = {
-        "format": FORMAT,
         "statement": "contraction",
         "region": "all states and inputs",
         "theorem": certificate.theorem,
         "claim": claim,
-        "network": {
-            "config": config,
-            "tensors": {name: _tensor(array) for name, array in tensors.items()},
-        },
+        "network": network_entry(certificate.system),
         "metric": _metric(certificate),
         "witness": {
             "modules": [{"theorem": t, "bound": float(b).hex()} for t, b in modules],
             "coupling": [float(b).hex() for b in certificate.coupling_bounds],
         },
         "float32": None if gap is None else {k: float(v).hex() for k, v in vars(gap).items()},
+    }
+    return sealed(document, model)
+
+
+def sealed(document: dict[str, Any], model: str | Path | None) -> dict[str, Any]:
+    """The document with what all certificates have: format, model, prover and digest."""
+    document = {
+        **document,
+        "format": FORMAT,
         "model": None if model is None else _fingerprint(Path(model)),
         "prover": {
             "library": f"limitset {version('limitset')}",
@@ -73,12 +78,19 @@ def certificate_document(
     return {**document, "digest": f"sha256:{digest}"}
 
 
+def network_entry(system: AbstractFlow | AbstractMap) -> dict[str, Any]:
+    """Configuration and tensors, as in the model format."""
+    config, tensors = describe(system)
+    return {"config": config, "tensors": {name: tensor(array) for name, array in tensors.items()}}
+
+
 def canonical_text(document: dict[str, Any]) -> str:
     """The one way to write a certificate, over which its digest is taken."""
     return json.dumps(document, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
-def _tensor(array: np.ndarray) -> dict[str, Any]:
+def tensor(array: np.ndarray) -> dict[str, Any]:
+    """The exact numbers, row by row."""
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
     return {
         "dtype": str(array.dtype),
@@ -90,9 +102,9 @@ def _tensor(array: np.ndarray) -> dict[str, Any]:
 def _metric(certificate: Certificate) -> dict[str, Any]:
     metric = certificate.metric
     if isinstance(metric, DiagonalMetric):
-        return {"kind": "diagonal", "scale": _tensor(np.asarray(metric.scale, np.float64))}
+        return {"kind": "diagonal", "scale": tensor(np.asarray(metric.scale, np.float64))}
     if isinstance(metric, QuadraticMetric):
-        return {"kind": "quadratic", "matrix": _tensor(np.asarray(metric.matrix, np.float64))}
+        return {"kind": "quadratic", "matrix": tensor(np.asarray(metric.matrix, np.float64))}
     raise InputProblem(f"metric {type(metric).__name__} has no place in the certificate format")
 
 

@@ -25,6 +25,10 @@ from limitset.proofs._equilibrium import Equilibrium as Equilibrium
 from limitset.proofs._equilibrium import Stability as Stability
 from limitset.proofs._equilibrium import prove_equilibrium as prove_equilibrium
 from limitset.proofs._equilibrium import prove_field_equilibrium as prove_field_equilibrium
+from limitset.proofs._flip import Flip as Flip
+from limitset.proofs._flip import prove_flip as prove_flip
+from limitset.proofs._fold import Fold as Fold
+from limitset.proofs._fold import prove_fold as prove_fold
 from limitset.proofs._hopf import HopfPoint as HopfPoint
 from limitset.proofs._hopf import prove_hopf as prove_hopf
 from limitset.proofs._inertia import count_right as count_right
@@ -40,10 +44,14 @@ from limitset.proofs._linalg import smallest_eigenvalue_lower as smallest_eigenv
 from limitset.proofs._linalg import two_norm_upper as two_norm_upper
 from limitset.proofs._linalg import verified_inverse as verified_inverse
 from limitset.proofs._linalg import verified_solve as verified_solve
+from limitset.proofs._neimark_sacker import NeimarkSacker as NeimarkSacker
+from limitset.proofs._neimark_sacker import prove_neimark_sacker as prove_neimark_sacker
 from limitset.proofs._nonnegative import (
     nonnegative_symmetric_eigenvalue_upper as nonnegative_symmetric_eigenvalue_upper,
 )
 from limitset.proofs._nonnegative import nonnegative_two_norm_upper as nonnegative_two_norm_upper
+from limitset.proofs._pitchfork import Pitchfork as Pitchfork
+from limitset.proofs._pitchfork import prove_symmetric_pitchfork as prove_symmetric_pitchfork
 from limitset.proofs._pure_hopf import AllPureHopf as AllPureHopf
 from limitset.proofs._pure_hopf import PureHopfPoints as PureHopfPoints
 from limitset.proofs._pure_hopf import UndecidedHopf as UndecidedHopf

@@ -6,17 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Complex, Float
 
-from limitset._result import InputProblem
 from limitset.dynamics import Field
 from limitset.proofs._ball import Ball
-from limitset.proofs._complex import ComplexBall, complex_solve, complex_sum
+from limitset.proofs._complex import ComplexBall, complex_solve
+from limitset.proofs._critical import (
+    ComplexPair,
+    complex_inner,
+    complex_pair,
+    complex_seconds,
+    complex_third,
+    count_unstable,
+    fixed_phase,
+    joined,
+    refusing,
+    require_candidate,
+    undecided_coefficient,
+    undecided_speed,
+)
 from limitset.proofs._hopf_system import HopfSystem
 from limitset.proofs._krawczyk import ZeroEnclosure, krawczyk, newton
-from limitset.proofs._linalg import NotVerified, verified_solve
+from limitset.proofs._linalg import verified_solve
 from limitset.proofs._parametric import ParametricField
 from limitset.proofs._refusal import Reason, Refusal
 from limitset.proofs._selftest import require_sound_arithmetic
-from limitset.proofs._spectrum import Spectrum, enclose_spectrum
 
 Vector = Float[np.ndarray, " n"]
 
@@ -56,6 +68,7 @@ class HopfPoint:
         return self.is_supercritical and self.unstable == 0
 
 
+@refusing
 def prove_hopf(
     field: Field,
     parameter: float,
@@ -84,7 +97,7 @@ def prove_hopf(
 
     **Returns:** the point, or a refusal with its reason.
 
-    **Raises:** `InputProblem` for numbers that are not finite, or programs without an enclosure.
+    **Raises:** `InputProblem` for numbers that are not finite.
 
     **Example:**
 
@@ -99,124 +112,49 @@ def prove_hopf(
     section 5.4.
     """
     require_sound_arithmetic()
-    start = np.concatenate([[parameter, frequency], state, np.real(vector), np.imag(vector)])
-    if np.shape(state) != np.shape(vector) or np.ndim(state) != 1 or not np.isfinite(start).all():
-        raise InputProblem(
-            f"state {np.shape(state)} and vector {np.shape(vector)} with parameter {parameter} and "
-            f"frequency {frequency} are no candidate; give finite numbers and two vectors (n,)"
-        )
+    require_candidate((parameter, frequency), state, vector)
+    fixed = fixed_phase(np.asarray(vector, complex))
+    if isinstance(fixed, Refusal):
+        return fixed
+    phi, v = fixed
+    start = np.concatenate([[parameter, frequency], state, np.real(v), np.imag(v)])
     system = ParametricField(field, weight_radius)
-    zero = _enclose_zero(field, system, start)
+    zero = _enclose_zero(field, system, phi, start)
     if isinstance(zero, Refusal):
         return zero
     a, omega, (x, v1, v2) = zero.box[0], zero.box[1], _thirds(zero.box[2:])
     if not omega.lower() > 0:
         return Refusal(Reason.OMEGA_CONTAINS_ZERO, f"the frequency is in {omega!r}, not above 0")
-    y = _joined(x, a)
+    y = joined(x, a)
     derivative = system.jacobian(y)
-    unstable = _count_unstable(derivative[:, :-1])
+    # The true Jacobian has the eigenvalues +- i omega; discs meet the axis only for these.
+    unstable = count_unstable(derivative[:, :-1], 2)
     if isinstance(unstable, Refusal):
         return unstable
-    try:
-        pair = _critical_pair(derivative[:, :-1], omega, v1, v2)
-        crossing, coefficient = _normal_form(system, y, derivative, omega, pair)
-    except NotVerified as failure:
-        return Refusal(Reason.JACOBIAN_SINGULAR, str(failure), {"defect": failure.number})
+    rotation = ComplexBall(omega * 0.0, omega)
+    pair = complex_pair(derivative[:, :-1], rotation, ComplexBall(v1, v2))
+    crossing, coefficient = _normal_form(system, y, derivative, omega, pair)
     if not crossing.mignitude() > 0:
-        return Refusal(Reason.TRANSVERSALITY_UNDECIDED, f"the speed of crossing is in {crossing!r}")
+        return undecided_speed(crossing)
     if not coefficient.mignitude() > 0:
-        return Refusal(
-            Reason.LYAPUNOV_SIGN_UNDECIDED,
-            f"the first Lyapunov coefficient is in {coefficient!r}, which has both signs",
-            {"lower": float(coefficient.lower()), "upper": float(coefficient.upper())},
-        )
+        return undecided_coefficient(coefficient)
     return HopfPoint(a, omega, x, crossing, coefficient, unstable)
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """Right and left critical vectors: `J q = i omega q`, `p^H J = i omega p^H`, `p^H q = 1`."""
-
-    q: ComplexBall
-    left: ComplexBall
-
-
-def _enclose_zero(field: Field, system: ParametricField, start: Vector) -> ZeroEnclosure | Refusal:
-    """Newton's method on the midpoints, then the Krawczyk test."""
-    _, _, (_, v1, v2) = start[0], start[1], np.split(start[2:], 3)
-    part = v1 if np.linalg.norm(v1) >= np.linalg.norm(v2) else v2
-    size = np.linalg.norm(part)
-    if not size > 0:
-        return Refusal(Reason.NEWTON_FAILED, "the critical vector of the candidate is 0")
-    phi = part / size
-    v = (v1 + 1j * v2) * (1j / (phi @ (v1 + 1j * v2)))
-    begin = np.concatenate([start[:2], start[2 : 2 + len(phi)], np.real(v), np.imag(v)])
+def _enclose_zero(
+    field: Field, system: ParametricField, phi: Vector, start: Float[np.ndarray, " k"]
+) -> ZeroEnclosure | Refusal:
+    """Newton's method for the stored weights, then the Krawczyk test for all of them."""
     exact = HopfSystem(ParametricField(field), phi)
-    found = newton(exact.value, exact.jacobian, begin)
+    found = newton(exact.value, exact.jacobian, start)
     if isinstance(found, Refusal):
         return found
     whole = HopfSystem(system, phi)
     return krawczyk(whole.value, whole.jacobian, found, seek_uniqueness=False)
 
 
-def _count_unstable(J: Ball) -> int | Refusal:
-    """Eigenvalues right of the axis, if all but one isolated pair miss the axis.
-
-    The true Jacobian has eigenvalues `+- i omega`, so discs meet the axis; if only an isolated
-    pair does, these are in it, simple, and alone on the axis.
-    """
-    spectrum = enclose_spectrum(J)
-    if isinstance(spectrum, Refusal):
-        return spectrum
-    on_axis = ~(np.abs(np.real(spectrum.centres)) > spectrum.radii)
-    if not (on_axis.sum() == 2 and _is_isolated_pair(spectrum, on_axis)):
-        return Refusal(
-            Reason.SPECTRUM_NOT_SEPARATED,
-            f"{on_axis.sum()} eigenvalue discs meet the imaginary axis, where one isolated "
-            "conjugate pair may",
-            {"largest_radius": float(spectrum.radii.max())},
-        )
-    return int((np.real(spectrum.centres) > spectrum.radii).sum())
-
-
-def _is_isolated_pair(spectrum: Spectrum, chosen: np.ndarray) -> bool:
-    one, other = spectrum.centres[chosen]
-    conjugate = bool(one == np.conj(other) and np.imag(one) != 0)
-    return conjugate and bool(spectrum.isolated[chosen].all())
-
-
-def _critical_pair(J: Ball, omega: Ball, v1: Ball, v2: Ball) -> _Pair:
-    """`q = v / |v|`, and the left vector from the bordered system, regular as `i omega` is simple.
-
-    `(J^T - i omega) r + conj(q) s = 0`, `q.r = 1` for `r = conj(p)`; then `s = 0`.
-    """
-    v = ComplexBall(v1, v2)
-    length = complex_sum(ComplexBall.real(v.squared_modulus())).re.sqrt()
-    q = v * (1.0 / length)
-    n = len(q)
-    eye = Ball.exact(np.eye(n))
-    shifted = ComplexBall(J.T, -(eye * omega))
-    bordered = _bordered(shifted, q)
-    right = np.zeros(n + 1)
-    right[-1] = 1.0
-    return _Pair(q, complex_solve(bordered, ComplexBall.real(right))[:n])
-
-
-def _bordered(A: ComplexBall, q: ComplexBall) -> ComplexBall:
-    """`[[A, conj q], [q^T, 0]]`."""
-
-    def stack(block: Ball, column: Ball, row: Ball) -> Ball:
-        n = len(block)
-        mid, rad = np.zeros((n + 1, n + 1)), np.zeros((n + 1, n + 1))
-        for part, target in ((block, np.s_[:n, :n]), (column, np.s_[:n, n]), (row, np.s_[n, :n])):
-            mid[target], rad[target] = part.mid, part.rad
-        return Ball(mid, rad)
-
-    return ComplexBall(stack(A.re, q.re, q.re), stack(A.im, -q.im, q.im))
-
-
 def _normal_form(
-    system: ParametricField, y: Ball, derivative: Ball, omega: Ball, pair: _Pair
+    system: ParametricField, y: Ball, derivative: Ball, omega: Ball, pair: ComplexPair
 ) -> tuple[Ball, Ball]:
     """`Re dlambda/da`, and the first Lyapunov coefficient with all of its three terms.
 
@@ -225,48 +163,17 @@ def _normal_form(
     q, n = pair.q, len(pair.q)
     J, eye = derivative[:, :-1], Ball.exact(np.eye(n))
     moved = verified_solve(J, -derivative[:, -1])
-    along = ComplexBall.real(_joined(moved, Ball.exact(1.0)))
-    change, mixed, squared = _seconds(system, y, [(q, along), (q, q.conj()), (q, q)])
+    along = ComplexBall.real(joined(moved, Ball.exact(1.0)))
+    change, mixed, squared = complex_seconds(system, y, [(q, along), (q, q.conj()), (q, q)])
     # B(q, conj q) is real, and so is what J^-1 makes of it.
     rest = ComplexBall.real(verified_solve(J, mixed.re))
     double = complex_solve(ComplexBall(-J, eye * (2.0 * omega)), squared)
-    shifted, doubled = _seconds(system, y, [(q, rest), (q.conj(), double)])
-    terms = _third(system, y, q) - shifted * 2.0 + doubled
-    coefficient = complex_sum(pair.left * terms).re / (2.0 * omega)
-    return complex_sum(pair.left * change).re, coefficient
-
-
-def _seconds(
-    system: ParametricField, y: Ball, pairs: list[tuple[ComplexBall, ComplexBall]]
-) -> list[ComplexBall]:
-    """`B(u, v)`, bilinear, for complex directions; of states, or of states with parameter."""
-    first = [part for u, _ in pairs for part in (u.re, u.re, u.im, u.im)]
-    second = [part for _, v in pairs for part in (v.re, v.im, v.re, v.im)]
-    B = system.second(y, _directions(first, len(y)), _directions(second, len(y)))
-    fours = [B[4 * k : 4 * k + 4] for k in range(len(pairs))]
-    return [ComplexBall(b[0] - b[3], b[1] + b[2]) for b in fours]
-
-
-def _third(system: ParametricField, y: Ball, q: ComplexBall) -> ComplexBall:
-    """`C(q, q, conj q)` for `q = r + i s`: `C(r,r,r) + C(r,s,s) + i (C(r,r,s) + C(s,s,s))`."""
-    r, s = q.re, q.im
-    columns = [[r, r, r, s], [r, s, r, s], [r, s, s, s]]
-    C = system.third(y, *(_directions(column, len(y)) for column in columns))
-    return ComplexBall(C[0] + C[1], C[2] + C[3])
-
-
-def _directions(vectors: list[Ball], size: int) -> Ball:
-    """One direction a row; those of states get parameter 0."""
-    mid, rad = np.zeros((len(vectors), size)), np.zeros((len(vectors), size))
-    for row, vector in enumerate(vectors):
-        mid[row, : len(vector)], rad[row, : len(vector)] = vector.mid, vector.rad
-    return Ball(mid, rad)
+    shifted, doubled = complex_seconds(system, y, [(q, rest), (q.conj(), double)])
+    terms = complex_third(system, y, q) - shifted * 2.0 + doubled
+    coefficient = complex_inner(pair.left, terms).re / (2.0 * omega)
+    return complex_inner(pair.left, change).re, coefficient
 
 
 def _thirds(ball: Ball) -> tuple[Ball, Ball, Ball]:
     n = len(ball) // 3
     return ball[:n], ball[n : 2 * n], ball[2 * n :]
-
-
-def _joined(vector: Ball, last: Ball) -> Ball:
-    return Ball(np.append(vector.mid, last.mid), np.append(vector.rad, last.rad))

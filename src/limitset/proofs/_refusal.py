@@ -19,6 +19,7 @@ class Reason(enum.StrEnum):
     SEARCH_NOT_FINISHED = "search_not_finished"
     NONFINITE = "nonfinite"
     UNSUPPORTED_PRIMITIVE = "unsupported_primitive"
+    BRANCH_UNDECIDED = "branch_undecided"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 # Colours that differ in lightness too, for print and for colour-blind readers.
 STABLE, FREE, CERTIFIED = "#1b6ca8", "#c9622b", "#111111"
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -42,7 +42,7 @@ def draw_recovery(
 
     **Returns:** SVG text.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.subplots()
         _spread(axes, free, start, FREE, "unconstrained network, measured")
@@ -66,7 +66,7 @@ def draw_recovery(
         axes.set_ylabel("distance to the clean run (relative)")
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         axes.legend(loc="upper right", fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def draw_training(
@@ -75,7 +75,7 @@ def draw_training(
     free_losses: Float[np.ndarray, " t"],
 ) -> str:
     """Loss and verified factor per step against the epoch."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot(free_losses, color=FREE, lw=1, label="unconstrained")
@@ -88,7 +88,7 @@ def draw_training(
         right.axhline(1, color=CERTIFIED, lw=0.8, ls=":")
         right.set_xlabel("epoch")
         right.set_title("factor per step [verified]", loc="left", fontsize=10)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _spread(
@@ -104,7 +104,7 @@ def _spread(
     axes.plot(steps, middle, color=color, lw=1.4, label=label)
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     # Without metadata, which hold the date and addresses.
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
