@@ -492,3 +492,28 @@ def test_overheads_are_small():
         enclosed(x)
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 0.05
+
+
+def test_one_ball_given_twice_stands_for_two_variables():
+    b = Ball(np.array([0.0]), np.array([1.0]))
+    for program in (
+        lambda x, y: jnp.where(x == y, 0.0, 1.0),
+        lambda x, y: jnp.where(x < y, 1.0, 0.0),
+    ):
+        with pytest.raises(Undecided):
+            enclose(program)(b, b)
+
+
+def test_static_fields_that_compare_equal_are_told_apart():
+    class Scaled(eqx.Module):
+        kind: object = eqx.field(static=True)
+
+    program = enclose(lambda x, k: x * (2.0 if isinstance(k.kind, bool) else 3.0))
+    one = Ball.exact(1.0)
+    assert program(one, Scaled(1)).mid == 3 and program(one, Scaled(True)).mid == 2
+
+
+def test_sums_of_integers_wrap_around_as_in_jax():
+    hundreds = jnp.array([100, 100], jnp.int8)
+    program = lambda x: x * jnp.sum(hundreds, dtype=jnp.int8)  # noqa: E731
+    assert enclose(program)(Ball.exact(1.0)).mid == float(program(1.0)) == -56

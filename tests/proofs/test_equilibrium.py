@@ -305,3 +305,12 @@ def test_unusable_arguments():
         prove_equilibrium(network, np.zeros(2), np.zeros(1))
     with pytest.raises(InputProblem, match="weight_radius"):
         prove_equilibrium(network, np.zeros(2), weight_radius=-1.0)
+
+
+def test_networks_with_another_velocity_are_refused():
+    class Backwards(RateNetwork):
+        def velocity(self, t, x, u):
+            return -super().velocity(t, x, u)
+
+    with pytest.raises(InputProblem, match="Backwards"):
+        prove_equilibrium(Backwards(jnp.zeros((1, 1))), np.zeros(1))  # pyright: ignore[reportCallIssue]

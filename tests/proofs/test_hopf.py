@@ -1,7 +1,9 @@
 """Hopf points of general fields: known values, degenerate ones, and attempts to make it lie."""
 
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -269,6 +271,46 @@ def test_gated_networks_are_fields_like_others():
     assert contains(point.parameter, 1 / gate, 1e-14) and contains(point.frequency, 2.0)
 
 
+class Bent(eqx.Module):
+    """`-x + tanh((W + a I) x) + c |x|^2 x`, where `c` decides on the side of the cycles."""
+
+    weight: jax.Array
+    bend: Any = eqx.field(static=True)
+
+    def __call__(self, x: jax.Array, a: jax.Array) -> jax.Array:
+        bend = 10.0 if isinstance(self.bend, float) else 0.0
+        return -x + jnp.tanh(self.weight @ x + a * x) + bend * (x @ x) * x
+
+
+def test_fields_that_are_equal_or_change_are_traced_anew():
+    start = HopfCandidate(1.01, 1.98, np.zeros(2), np.array([1.0, -1.0j]))
+    weight = jnp.array([[0.0, -2.0], [2.0, 0.0]])
+    # Static fields 1 and 1.0 are equal, and the programs are not.
+    assert proved(Bent(weight, 1), start).is_supercritical
+    assert not proved(Bent(weight, 1.0), start).is_supercritical
+    bend = [0.0]
+
+    def changing(x: jax.Array, a: jax.Array) -> jax.Array:
+        return -x + jnp.tanh(weight @ x + a * x) + bend[0] * (x @ x) * x
+
+    assert proved(changing, start).is_supercritical
+    bend[0] = 10.0
+    assert not proved(changing, start).is_supercritical
+
+
+def test_a_weight_radius_that_changes_nothing_is_refused():
+    class Shifted(eqx.Module):
+        shift: jax.Array
+
+        def __call__(self, x: jax.Array, a: jax.Array) -> jax.Array:
+            turn = jnp.array([[0.0, -2.0], [2.0, 0.0]])
+            return jnp.tanh(turn @ x + (a + self.shift) * x) - x
+
+    start = HopfCandidate(1.01, 1.98, np.zeros(2), np.array([1.0, -1.0j]))
+    with pytest.raises(InputProblem, match="no array with an axis"):
+        prove(Shifted(jnp.array(0.0)), start, weight_radius=0.01)
+
+
 def test_kinks_and_unknown_programs_are_refused():
     """A slope is taken on one side of a kink by JAX; a proof may not do that."""
     turn = jnp.array([[0.0, -1.0], [1.0, 0.0]])
@@ -298,7 +340,7 @@ def test_unusable_candidates():
         prove(family, HopfCandidate(np.nan, 1.0, good.state, good.vector))
     with pytest.raises(InputProblem, match="weight_radius"):
         prove(family, good, weight_radius=-1.0)
-    with pytest.raises(InputProblem, match="has none"):
+    with pytest.raises(InputProblem, match="no array with an axis"):
         prove(lambda x, a: a * x, good, weight_radius=1e-9)
     with pytest.raises(InputProblem, match="NaN"):
         prove(pure(np.array([[np.nan, 1.0], [1.0, 0.0]])), good)

@@ -2,11 +2,14 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from limitset._result import InputProblem
 from limitset.proofs._ball import Ball
+from limitset.proofs._derivative import jacobian
+from limitset.proofs._enclose import enclose
 from limitset.proofs._krawczyk import ZeroEnclosure, _at_most_one, _Tests, krawczyk, newton
 from limitset.proofs._refusal import Reason, Refusal
 
@@ -142,3 +145,16 @@ def test_unusable_centers_and_unverified_functions():
             krawczyk(square, square_slope, np.array([center]))
     with pytest.raises(InputProblem, match="unverified"):
         krawczyk(lambda x: square(x) + Ball.unverified([0.0]), square_slope, np.array([1.4]))
+
+
+def test_slopes_without_guarantee_or_enclosure_prove_nothing():
+    def value(x: Ball) -> Ball:
+        return x * x - 2.0
+
+    def unverified(x: Ball) -> Ball:
+        slope = (x * 2.0).reshape(1, 1)
+        return slope if x.is_point else Ball(slope.mid, np.zeros((1, 1)), False)
+
+    assert isinstance(krawczyk(value, unverified, np.array([1.4142135623])), Refusal)
+    near_a_pole = krawczyk(enclose(jnp.log), enclose(jacobian(jnp.log)), np.array([1.0001]))
+    assert isinstance(near_a_pole, ZeroEnclosure) and 0 < near_a_pole.uniqueness_radius < 1

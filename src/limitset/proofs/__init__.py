@@ -11,6 +11,8 @@ from limitset.proofs._ball import one_norm_upper as one_norm_upper
 from limitset.proofs._complex import ComplexBall as ComplexBall
 from limitset.proofs._complex import complex_inverse as complex_inverse
 from limitset.proofs._complex import complex_solve as complex_solve
+from limitset.proofs._cycle import Cycle as Cycle
+from limitset.proofs._cycle import prove_cycle as prove_cycle
 from limitset.proofs._derivative import directional as directional
 from limitset.proofs._derivative import jacobian as jacobian
 from limitset.proofs._derivative import second_directional as second_directional

@@ -94,8 +94,13 @@ class BallArithmetic(AbstractArithmetic[Ball]):
         return nullcontext()
 
     def admit(self, value: Any) -> Ball:
-        """Balls as they are; floats and integers as exact points."""
-        return value if isinstance(value, Ball) else Ball.exact(np.asarray(value))
+        """Balls as they are; floats and integers as exact points.
+
+        A new object each time: one that comes twice stands for two variables.
+        """
+        if isinstance(value, Ball):
+            return Ball(value.mid, value.rad, value.guaranteed)
+        return Ball.exact(np.asarray(value))
 
     def move(self, rearrange: Callable[..., Entries], *values: Ball) -> Ball:
         """Midpoints and radii move alike."""
@@ -206,7 +211,8 @@ class ArbArithmetic(AbstractArithmetic[ArbArray]):
         if array.dtype == object:
             if not all(isinstance(v, flint.arb) for v in array.flat):
                 raise InputProblem("an array of objects came; its entries must be flint.arb")
-            return _known(array)
+            # A view: an object that comes twice stands for two variables.
+            return _known(array.view())
         return as_arb(Ball.exact(array).mid)
 
     def move(self, rearrange: Callable[..., Entries], *values: ArbArray) -> ArbArray:

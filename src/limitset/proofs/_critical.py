@@ -72,7 +72,7 @@ def enclose_zero(
     field: Field, system: ParametricField, value: Augmented, jacobian: Augmented, start: Vector
 ) -> ZeroEnclosure | Refusal:
     """Newton's method for the stored weights, then the Krawczyk test for all of them."""
-    exact = ParametricField(field)
+    exact = system.exact
     found = newton(lambda z: value(exact, z), lambda z: jacobian(exact, z), start)
     if isinstance(found, Refusal):
         return found

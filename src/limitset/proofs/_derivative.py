@@ -136,7 +136,7 @@ def _as_written(f: Function) -> Function:
     """The same real function, with derivatives that are derivatives wherever they are enclosed."""
 
     def rewritten(*arguments: Any) -> Any:
-        closed, shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
+        closed, shapes = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*arguments)
         leaves = [(leaf, True) for leaf in jax.tree.leaves(arguments)]
         results = _evaluate(closed.jaxpr, _tracked(closed.consts), leaves)
         values = [_requiring(v, v, arguments) if _is_float(v) else v for v, _ in results]
@@ -219,17 +219,21 @@ def _is_requirement(body: ClosedJaxpr) -> bool:
 
 def _is_logaddexp(body: ClosedJaxpr) -> bool:
     """Opened, logaddexp has kinks that it does not have as a whole."""
-    return body.jaxpr.debug_info.func_src_info == _source_of_logaddexp()
+    if len(body.jaxpr.invars) != 2:
+        return False
+    source, text = _logaddexp_of(*(variable.aval.shape for variable in body.jaxpr.invars))
+    return body.jaxpr.debug_info.func_src_info == source and str(body.jaxpr) == text
 
 
 @functools.cache
-def _source_of_logaddexp() -> str:
-    """File and line, as JAX records them: nothing else can be taken for it."""
-    number = jax.ShapeDtypeStruct((), jnp.float64)
-    equations = jax.make_jaxpr(jnp.logaddexp)(number, number).jaxpr.eqns
+def _logaddexp_of(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[str, str]:
+    """File and line, as JAX records them, and the program; a wrapper may borrow the first."""
+    shapes = (jax.ShapeDtypeStruct(shape, jnp.float64) for shape in (first, second))
+    equations = jax.make_jaxpr(jnp.logaddexp)(*shapes).jaxpr.eqns
     while equations[0].primitive.name != "custom_jvp_call":
         equations = equations[0].params["jaxpr"].jaxpr.eqns
-    return equations[0].params["call_jaxpr"].jaxpr.debug_info.func_src_info
+    body = equations[0].params["call_jaxpr"].jaxpr
+    return body.debug_info.func_src_info, str(body)
 
 
 def _scan(equation: JaxprEqn, values: list[Any]) -> list[Any]:

@@ -127,9 +127,11 @@ def enclose(
         leaves, structure = jax.tree.flatten(arguments)
         with machine.session():
             values = [machine.admit(leaf) for leaf in leaves]
-            key = (structure, tuple(tuple(v.shape) for v in values))
+            shapes = tuple(tuple(v.shape) for v in values)
+            # The text too: static fields 1 and 1.0 are equal, and may mean different programs.
+            key = (structure, str(structure), shapes)
             if key not in programs:
-                programs[key] = _trace(f, structure, key[1], machine)
+                programs[key] = _trace(f, structure, shapes, machine)
             program, out_structure = programs[key]
             results = [_answer(machine, v) for v in program.run(machine, values)]
         return jax.tree.unflatten(out_structure, results)
@@ -149,7 +151,8 @@ def _trace(
 ) -> tuple[Program, Any]:
     zeros = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in shapes]
     arguments = jax.tree.unflatten(structure, zeros)
-    closed, out_shapes = jax.make_jaxpr(f, return_shape=True)(*arguments)
+    # A function of its own: JAX keeps programs of one function, also for equal static fields.
+    closed, out_shapes = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*arguments)
     return _compile(closed, machine), jax.tree.structure(out_shapes)
 
 

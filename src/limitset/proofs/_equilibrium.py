@@ -131,6 +131,8 @@ def prove_field_equilibrium(
 
 
 def _classified(J: Ball, zero: ZeroEnclosure, weight_radius: float) -> Equilibrium:
+    if not J.guaranteed:
+        raise InputProblem("The Jacobian gives unverified balls; a proof needs guaranteed ones.")
     form = lyapunov_form(J)
     instability = is_hurwitz_refuted(J) if form is None else None
     stability = Stability.UNDECIDED

@@ -84,7 +84,8 @@ def prove_flip(
 
     - `field`: the map `f(x, a)` in JAX, three times differentiable on balls.
     - `parameter`, `state` (n,), `vector` (n,): the candidate; nothing of it is trusted.
-    - `weight_radius`: prove it for every map whose arrays differ by at most this, entry by entry.
+    - `weight_radius`: prove it for every map whose arrays differ by at most this, entry by
+      entry; single numbers stay as they are.
 
     **Returns:** the flip, or a refusal with its reason.
 

@@ -80,7 +80,7 @@ def prove_fold(
     - `parameter`, `state` (n,), `vector` (n,): the candidate; nothing of it is trusted.
     - `discrete`: `f` is a map, and its fixed points meet.
     - `weight_radius`: prove it for every field whose arrays differ by at most this, entry by
-      entry.
+      entry; single numbers, such as a leak, stay as they are.
 
     **Returns:** the fold, or a refusal with its reason.
 

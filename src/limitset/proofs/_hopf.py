@@ -93,7 +93,7 @@ def prove_hopf(
     - `parameter`, `frequency`, `state` (n,), `vector` (n,): the candidate, for instance of
       `limitset.analysis.find_hopf_points`; nothing of it is trusted.
     - `weight_radius`: prove it for every field whose arrays differ by at most this, entry by
-      entry.
+      entry; single numbers, such as a leak, stay as they are.
 
     **Returns:** the point, or a refusal with its reason.
 
@@ -119,7 +119,7 @@ def prove_hopf(
     phi, v = fixed
     start = np.concatenate([[parameter, frequency], state, np.real(v), np.imag(v)])
     system = ParametricField(field, weight_radius)
-    zero = _enclose_zero(field, system, phi, start)
+    zero = _enclose_zero(system, phi, start)
     if isinstance(zero, Refusal):
         return zero
     a, omega, (x, v1, v2) = zero.box[0], zero.box[1], _thirds(zero.box[2:])
@@ -142,10 +142,10 @@ def prove_hopf(
 
 
 def _enclose_zero(
-    field: Field, system: ParametricField, phi: Vector, start: Float[np.ndarray, " k"]
+    system: ParametricField, phi: Vector, start: Float[np.ndarray, " k"]
 ) -> ZeroEnclosure | Refusal:
     """Newton's method for the stored weights, then the Krawczyk test for all of them."""
-    exact = HopfSystem(ParametricField(field), phi)
+    exact = HopfSystem(system.exact, phi)
     found = newton(exact.value, exact.jacobian, start)
     if isinstance(found, Refusal):
         return found

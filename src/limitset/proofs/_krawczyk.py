@@ -17,6 +17,7 @@ from limitset._result import InputProblem
 from limitset.proofs._ball import Ball
 from limitset.proofs._refusal import Reason, Refusal
 from limitset.proofs._selftest import require_sound_arithmetic
+from limitset.proofs._value import Undecided
 
 Vector = Float[np.ndarray, " m"]
 Radius = Float[np.ndarray, "..."] | float
@@ -143,7 +144,13 @@ class _Tests:
 
     def image(self, rho: Vector, shift: Vector) -> Vector:
         """Upper bounds of `shift + Z rho`; infinite where nothing is known."""
-        slope = self.jacobian(Ball(self.center.copy(), rho.copy()))
+        try:
+            slope = self.jacobian(Ball(self.center.copy(), rho.copy()))
+        except Undecided:
+            # The function has no enclosure on so large a box.
+            return np.full_like(rho, np.inf)
+        if not slope.guaranteed:
+            return np.full_like(rho, np.inf)
         Z = Ball.exact(np.eye(len(rho))) - self.A @ slope
         if not np.isfinite(Z.rad).all():
             return np.full_like(rho, np.inf)

@@ -1,7 +1,8 @@
 """A field with a parameter, `f(x, a)`, on balls: its derivatives, and balls of its weights."""
 
+import copy
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import numpy as np
 
 from limitset._result import InputProblem
 from limitset.dynamics import Field
+from limitset.networks import ACTIVATIONS, RateFamily, RateNetwork
 from limitset.proofs._ball import Ball
 from limitset.proofs._derivative import (
     directional,
@@ -24,9 +26,10 @@ from limitset.proofs._enclose import enclose
 class ParametricField:
     """Enclosures of `g(y) = f(x, a)`, `y = (x, a)`, and of its first three derivatives.
 
-    The arrays of the field are arguments of the enclosed programs, so that they are traced once
-    for all fields of one structure, and may be balls: then every statement holds for every field
-    whose weights are in the balls.
+    The arrays of the field are arguments of the enclosed programs, and may be balls: then every
+    statement holds for every field whose weights are in the balls. Programs are traced anew for
+    each object of this class, since a field may read what its user changes later; only those of
+    `RateFamily`, which nothing can change, are kept.
 
     **Arguments:**
 
@@ -39,14 +42,21 @@ class ParametricField:
             raise InputProblem(f"weight_radius is {weight_radius}; give a finite number, 0 or more")
         arrays, static = eqx.partition(field, _is_weight)
         leaves, structure = jax.tree.flatten(arrays)
-        if weight_radius > 0 and not leaves:
+        if weight_radius > 0 and not any(leaf.ndim for leaf in leaves):
             raise InputProblem(
                 "weight_radius needs a field that is a pytree with its weights as leaves, and this "
-                "one has none; use RateFamily or an equinox module"
+                "one has no array with an axis; use RateFamily or an equinox module"
             )
         self.weights = [_ball(leaf, weight_radius) for leaf in leaves]
-        others, shape = jax.tree.flatten(static)
-        self._programs = _programs(structure, tuple(others), shape)
+        kept = _is_immutable(field)
+        self._programs = _kept_programs(structure) if kept else _programs(structure, static)
+
+    @property
+    def exact(self) -> "ParametricField":
+        """The same field with its weights as stored, without a radius."""
+        stored = copy.copy(self)
+        stored.weights = [Ball.exact(weight.mid) for weight in self.weights]
+        return stored
 
     def velocity(self, y: Ball) -> Ball:
         """`g(y)`."""
@@ -102,11 +112,21 @@ class ParametricField:
         return self._programs("origin_jacobian")(z, phi, self.weights)
 
 
+def _is_immutable(field: object) -> bool:
+    """Whether the structure of the arrays says all about the program."""
+    if type(field) is not RateFamily or type(field.network) is not RateNetwork:
+        return False
+    known = ACTIVATIONS.get(field.network.activation.name)
+    return known is field.network.activation
+
+
 def _is_weight(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | np.ndarray) and bool(np.issubdtype(leaf.dtype, np.floating))
 
 
 def _ball(leaf: Any, radius: float) -> Ball:
+    if leaf.dtype.itemsize > 8:
+        raise InputProblem(f"an array of the field is {leaf.dtype}; convert it to float64")
     entries = np.asarray(leaf, np.float64)
     if not np.isfinite(entries).all():
         raise InputProblem("an array of the field has NaN or infinite entries; give finite ones")
@@ -117,12 +137,17 @@ Programs = Callable[[str], Callable[..., Ball]]
 
 
 @functools.lru_cache(maxsize=256)
-def _programs(structure: Hashable, static: tuple[Hashable, ...], shape: Hashable) -> Programs:
-    """The enclosed programs of all fields of one structure, each traced on its first use."""
+def _kept_programs(structure: Any) -> Programs:
+    """Programs of all rate families of one form, activation and size."""
+    return _programs(structure, None)
+
+
+def _programs(structure: Any, static: Any) -> Programs:
+    """The enclosed programs of a field, each traced on its first use."""
 
     def velocity(y: jax.Array, weights: list[jax.Array]) -> jax.Array:
         arrays = jax.tree.unflatten(structure, weights)
-        field = eqx.combine(arrays, jax.tree.unflatten(shape, static))
+        field = arrays if static is None else eqx.combine(arrays, static)
         return field(y[:-1], y[-1])
 
     functions = {

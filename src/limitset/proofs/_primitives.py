@@ -158,7 +158,12 @@ def _array(machine: Machine, value: Any) -> Any:
     return machine.move(np.asarray, value)
 
 
-_rule("reduce_sum")(_reduction(np.sum, _total))
+def _sum_as_stored(a: Any, axis: Any) -> Any:
+    # Integers wrap around as they do in JAX.
+    return np.sum(a, axis=axis, dtype=a.dtype)
+
+
+_rule("reduce_sum")(_reduction(_sum_as_stored, _total))
 _rule("reduce_max")(_reduction(np.max, _largest))
 _rule("reduce_min")(
     _reduction(np.min, lambda m, a: m.negate(_largest(m, m.negate(a)))),

@@ -71,7 +71,8 @@ def rate_field(
     **Raises:** `InputProblem` for another system or activation, shapes that do not fit, or
     numbers that are not finite.
     """
-    if not isinstance(network, RateNetwork):
+    # A subclass may have another velocity.
+    if type(network) is not RateNetwork:
         raise InputProblem(f"A {type(network).__name__} is no rate network; pass a RateNetwork.")
     if network.activation not in _ACTIVATIONS:
         raise InputProblem(
