@@ -105,6 +105,7 @@ def test_T20_recipe(n: int, period: float | None, multipliers: tuple[float, ...]
         assert np.allclose(np.sort(np.real(cycle.multipliers)), multipliers, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_T20_small_networks_take_less_than_two_seconds(n: int) -> None:
     W, b = recipe(n) if n > 2 else (PLANAR, np.zeros(2))

@@ -204,7 +204,7 @@ def test_T13_tiny_coefficients_are_decided_or_left():
                 assert answer.reason == Reason.LYAPUNOV_SIGN_UNDECIDED and d < 1e-9
 
 
-@pytest.mark.parametrize("radius", [1e-8, 1e-7])
+@pytest.mark.parametrize("radius", [1e-7])
 def test_T23_balls_of_weights_hold_their_members(radius: float):
     rng = np.random.default_rng(3)
     weight = R1 - R1.T + R2
