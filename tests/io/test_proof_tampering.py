@@ -30,6 +30,7 @@ from limitset.proofs import (
     prove_equilibrium,
     prove_hopf,
 )
+from proofs.judging import FOUR_NEURONS
 
 from .forgery import (
     Document,
@@ -43,25 +44,6 @@ from .forgery import (
     tensor,
     walk,
 )
-
-# The four neurons of arXiv 2202.05073, as printed there.
-R1 = np.array(
-    [
-        [0.0820, 1.9805, -1.0459, -0.9195],
-        [0.6341, 0.7433, -0.9086, 0.1274],
-        [-0.4147, -1.6477, 2.0508, 0.7477],
-        [0.7523, -0.6576, -1.0741, -1.4106],
-    ]
-)
-R2 = np.array(
-    [
-        [0.0929, 0.0645, -0.0047, 0.0236],
-        [-0.0529, -0.0672, 0.0852, 0.0022],
-        [0.1457, -0.0213, 0.0325, -0.0131],
-        [-0.2527, -0.0332, 0.0977, 0.0373],
-    ]
-)
-FOUR = R1 - R1.T + R2
 
 
 def _pure(weight: np.ndarray) -> RateNetwork:
@@ -110,9 +92,9 @@ def _write_all(folder: Path) -> dict[str, Path]:
     rest = np.tanh(np.asarray(biased.network.bias))
     second = find_hopf_points(biased, [rest], (0.0, 4.0), step=0.1)[1]
     write("gain", _hopf(biased, second), biased)
-    values, vectors = np.linalg.eig(FOUR)
+    values, vectors = np.linalg.eig(FOUR_NEURONS)
     k = int(np.argmax(np.imag(values)))
-    four = shift_family(_pure(FOUR))
+    four = shift_family(_pure(FOUR_NEURONS))
     fast = HopfCandidate(-values[k].real, values[k].imag, np.zeros(4), vectors[:, k])
     write("shift", _hopf(four, fast), four)
     turn = jnp.array([[0.75, -2.0], [2.0, 0.5]], jnp.float32)
@@ -120,9 +102,9 @@ def _write_all(folder: Path) -> dict[str, Path]:
         RateNetwork(turn, leak=0.75, time_constant=0.5), jnp.array([[1, 0], [0, 0]], jnp.float32)
     )
     write("direction", _hopf(one, HopfCandidate(0.25, 3.9, np.zeros(2), np.array([1, -1j]))), one)
-    everything = prove_all_hopf(FOUR)
+    everything = prove_all_hopf(FOUR_NEURONS)
     assert isinstance(everything, AllPureHopf) and everything.complete
-    write("all", everything, _pure(FOUR))
+    write("all", everything, _pure(FOUR_NEURONS))
     return paths
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import flint
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,37 +10,14 @@ from flint import arb
 
 from limitset import InputProblem
 from limitset.networks import RateFamily, RateNetwork, gain_family
-from limitset.proofs import Ball, Reason, Refusal
-from limitset.proofs._flip import Flip, prove_flip
+from limitset.proofs import Reason, Refusal
+from limitset.proofs._flip import prove_flip
+from proofs.judging import contains, holds, proved, refused
 
 Field = Callable[[jax.Array, jax.Array], jax.Array]
 ONE = np.array([1.0])
 
-
-@pytest.fixture(autouse=True)
-def high_precision():
-    """Arb at 200 bits, restored afterwards."""
-    with flint.ctx.workprec(200):
-        yield
-
-
-def holds(ball: Ball, value: arb) -> bool:
-    return bool(arb(float(ball.lower())) <= value) and bool(value <= arb(float(ball.upper())))
-
-
-def contains(ball: Ball, value: float, slack: float = 0.0) -> bool:
-    """`slack`: half a unit in the last digit that is known of the value."""
-    return bool(ball.lower() - slack <= value <= ball.upper() + slack)
-
-
-def proved(answer: Flip | Refusal) -> Flip:
-    assert isinstance(answer, Flip), answer
-    return answer
-
-
-def refused(answer: Flip | Refusal) -> Reason:
-    assert isinstance(answer, Refusal), answer
-    return answer.reason
+pytestmark = pytest.mark.usefixtures("high_precision")
 
 
 def test_the_logistic_map():

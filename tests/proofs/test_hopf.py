@@ -12,15 +12,11 @@ import pytest
 from limitset import InputProblem
 from limitset.analysis import HopfCandidate, find_hopf_points
 from limitset.networks import RateFamily, RateNetwork, gain_family, shift_family
-from limitset.proofs import Ball, Reason, Refusal
+from limitset.proofs import Reason, Refusal
 from limitset.proofs._hopf import HopfPoint, prove_hopf
+from proofs.judging import FOUR_NEURONS, contains
 
 Field = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def contains(ball: Ball, value: float, slack: float = 0.0) -> bool:
-    """`slack`: half a unit in the last digit that is known of the value."""
-    return bool(ball.lower() - slack <= value <= ball.upper() + slack)
 
 
 def pure(weight: np.ndarray, **changes: object) -> RateFamily:
@@ -138,28 +134,15 @@ def test_T5_biased_leaky_networks(seed: int, size: int):
     if seed == 13:
         assert contains(points[0].frequency, 0.5409817879476, 1e-13)
         assert contains(points[0].crossing, 1.45795, 1e-5) and points[0].unstable == 0
-
-
-R1 = np.array(
-    [
-        [0.0820, 1.9805, -1.0459, -0.9195],
-        [0.6341, 0.7433, -0.9086, 0.1274],
-        [-0.4147, -1.6477, 2.0508, 0.7477],
-        [0.7523, -0.6576, -1.0741, -1.4106],
-    ]
-)
-R2 = np.array(
-    [
-        [0.0929, 0.0645, -0.0047, 0.0236],
-        [-0.0529, -0.0672, 0.0852, 0.0022],
-        [0.1457, -0.0213, 0.0325, -0.0131],
-        [-0.2527, -0.0332, 0.0977, 0.0373],
-    ]
-)
+    else:
+        # The second pair crosses back to the left, where a positive l1 means cycles above.
+        assert [bool(point.crossing.lower() > 0) for point in points] == [True, False, True]
+        assert all(point.cycles_above for point in points)
+        assert [point.cycles_are_stable for point in points] == [True, False, True]
 
 
 def test_T7_four_neurons():
-    weight = R1 - R1.T + R2
+    weight = FOUR_NEURONS
     known = [
         (-0.032675841204022, 0.606599913555230, 0.00105096310925, 0),
         (-0.015074158795978, 2.970195737781701, -0.0072799113171, 2),
@@ -207,7 +190,7 @@ def test_T13_tiny_coefficients_are_decided_or_left():
 @pytest.mark.parametrize("radius", [1e-7])
 def test_T23_balls_of_weights_hold_their_members(radius: float):
     rng = np.random.default_rng(3)
-    weight = R1 - R1.T + R2
+    weight = FOUR_NEURONS
     start = candidates(weight)[1]
     whole = proved(pure(weight), start, weight_radius=radius)
     for _ in range(4):
@@ -224,7 +207,7 @@ def test_T23_balls_of_weights_hold_their_members(radius: float):
 
 
 def test_T23_large_balls_are_refused():
-    weight = R1 - R1.T + R2
+    weight = FOUR_NEURONS
     assert isinstance(prove(pure(weight), candidates(weight)[0], weight_radius=0.1), Refusal)
 
 

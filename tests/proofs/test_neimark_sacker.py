@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import flint
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,37 +10,14 @@ from flint import acb, arb
 
 from limitset import InputProblem
 from limitset.networks import RateFamily, RateNetwork, gain_family
-from limitset.proofs import Ball, Reason, Refusal
-from limitset.proofs._neimark_sacker import NeimarkSacker, prove_neimark_sacker
+from limitset.proofs import Reason, Refusal
+from limitset.proofs._neimark_sacker import prove_neimark_sacker
+from proofs.judging import contains, holds, proved, refused
 
 Field = Callable[[jax.Array, jax.Array], jax.Array]
 CIRCLING = np.array([1.0, -1.0j])
 
-
-@pytest.fixture(autouse=True)
-def high_precision():
-    """Arb at 200 bits, restored afterwards."""
-    with flint.ctx.workprec(200):
-        yield
-
-
-def holds(ball: Ball, value: arb) -> bool:
-    return bool(arb(float(ball.lower())) <= value) and bool(value <= arb(float(ball.upper())))
-
-
-def contains(ball: Ball, value: float, slack: float = 0.0) -> bool:
-    """`slack`: half a unit in the last digit that is known of the value."""
-    return bool(ball.lower() - slack <= value <= ball.upper() + slack)
-
-
-def proved(answer: NeimarkSacker | Refusal) -> NeimarkSacker:
-    assert isinstance(answer, NeimarkSacker), answer
-    return answer
-
-
-def refused(answer: NeimarkSacker | Refusal) -> Reason:
-    assert isinstance(answer, Refusal), answer
-    return answer.reason
+pytestmark = pytest.mark.usefixtures("high_precision")
 
 
 def rotation(theta: float) -> np.ndarray:

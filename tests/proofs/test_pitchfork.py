@@ -7,23 +7,9 @@ import pytest
 
 from limitset import InputProblem
 from limitset.networks import Activation, RateFamily, RateNetwork, gain_family, shift_family
-from limitset.proofs import Ball, Reason, Refusal
-from limitset.proofs._pitchfork import Pitchfork, prove_symmetric_pitchfork
-
-
-def contains(ball: Ball, value: float, slack: float = 0.0) -> bool:
-    """`slack`: half a unit in the last digit that is known of the value."""
-    return bool(ball.lower() - slack <= value <= ball.upper() + slack)
-
-
-def proved(answer: Pitchfork | Refusal) -> Pitchfork:
-    assert isinstance(answer, Pitchfork), answer
-    return answer
-
-
-def refused(answer: Pitchfork | Refusal) -> Reason:
-    assert isinstance(answer, Refusal), answer
-    return answer.reason
+from limitset.proofs import Reason, Refusal
+from limitset.proofs._pitchfork import prove_symmetric_pitchfork
+from proofs.judging import contains, proved, refused
 
 
 def gain(weight: object, **options: object) -> RateFamily:

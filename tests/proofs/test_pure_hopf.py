@@ -2,7 +2,6 @@
 
 import time
 
-import flint
 import numpy as np
 import pytest
 import scipy.linalg
@@ -19,26 +18,11 @@ from limitset.proofs._pure_hopf import (
 )
 from limitset.proofs._refusal import Reason, Refusal
 from limitset.proofs._spectrum import column_sums, deviations, diagonalise, unit_discs
+from proofs.judging import FOUR_NEURONS
 
 Point = tuple[arb, arb, arb, int, arb]
 
-R1 = np.array(
-    [[0.0820, 1.9805, -1.0459, -0.9195], [0.6341, 0.7433, -0.9086, 0.1274],
-     [-0.4147, -1.6477, 2.0508, 0.7477], [0.7523, -0.6576, -1.0741, -1.4106]]
-)  # fmt: skip
-R2 = np.array(
-    [[0.0929, 0.0645, -0.0047, 0.0236], [-0.0529, -0.0672, 0.0852, 0.0022],
-     [0.1457, -0.0213, 0.0325, -0.0131], [-0.2527, -0.0332, 0.0977, 0.0373]]
-)  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def high_precision():
-    """Arb at 200 bits, restored afterwards."""
-    before = flint.ctx.prec
-    flint.ctx.prec = 200
-    yield
-    flint.ctx.prec = before
+pytestmark = pytest.mark.usefixtures("high_precision")
 
 
 def proved(weights: Ball | np.ndarray) -> AllPureHopf:
@@ -174,7 +158,7 @@ def test_T6_batch_holds_what_arb_computes(n: int):
 
 
 def test_T7_explicit_four_neuron_matrices():
-    result = proved((R1 - R1.T) + R2)
+    result = proved(FOUR_NEURONS)
     expected = [
         (-0.032675841204022, 0.606599913555230, 0.00105096310925, 0),
         (-0.015074158795978, 2.970195737781701, -0.0072799113171, 2),
