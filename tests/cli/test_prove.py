@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from command_line import CONTRACTING, Reply
-from limitset.cli._prove import _enclosure
+from limitset.cli._prove_subject import enclosure
 from limitset.dynamics import ExplicitEuler, discretise
 from limitset.io import save
 from limitset.networks import RateNetwork, random_gru
@@ -111,9 +111,9 @@ def test_degenerate_points_stay_undecided(limitset: Command, tmp_path: Path):
     ],
 )
 def test_printed_numbers_enclose(bounds: list[float], words: str | None):
-    shown, radius = map(Decimal, _enclosure(bounds).split(" +- "))
+    shown, radius = map(Decimal, enclosure(bounds).split(" +- "))
     assert shown - radius <= Decimal(bounds[0]) and Decimal(bounds[1]) <= shown + radius
-    assert words is None or _enclosure(bounds) == words
+    assert words is None or enclosure(bounds) == words
 
 
 def test_pages_have_pictures(limitset: Command, oscillator: Path, tmp_path: Path):
@@ -183,3 +183,52 @@ def test_options_that_do_not_fit(refused: Refused, oscillator: Path):
     assert "--box" in refused(*equilibria, "--box", 1)
     relu = save(oscillator.parent / "relu", RateNetwork(jnp.eye(2), activation="relu"))
     assert "tanh" in refused("prove", "equilibria", relu)
+
+
+def test_one_equilibrium_and_its_certificate(limitset: Command, bistable: Path, tmp_path: Path):
+    reply = limitset("prove", "equilibrium", bistable, "--state", "1.5")
+    assert reply.code == 0 and reply.out.startswith("exactly one equilibrium [verified]: stable")
+    certificate = bistable / "certificates" / "equilibrium.json"
+    assert limitset("check", certificate).code == 0
+    np.save(tmp_path / "start.npy", np.array([0.1]))
+    words = ("--state", tmp_path / "start.npy", "--out", tmp_path, "--json")
+    answer = limitset("prove", "equilibrium", bistable, *words).answers[0]
+    assert answer["reason"] is None and answer["proved"]["stable"] is False
+    assert answer["proved"]["index"] == -1 and answer["proved"]["evidence"] == "verified"
+
+
+def test_one_equilibrium_for_a_ball_of_weights(limitset: Command, bistable: Path):
+    words = ("prove", "equilibrium", bistable, "--state", "1.5", "--weight-radius")
+    reply = limitset(*words, 1e-6)
+    assert reply.code == 0 and "for all weights within 1e-06 [verified]" in reply.out
+    wide = limitset(*words, 2.0)
+    assert wide.code == 1 and wide.out.startswith("not proved: ")
+    assert limitset(*words, 2.0, "--json").answers[0]["proved"] is None
+
+
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        (["--state", "1,2"], ["(2,)", "needs 1"]),
+        (["--state", "one"], ["one", "numbers with commas"]),
+        (["--state", "nan"], ["finite"]),
+        (["--state", ""], ["numbers with commas"]),
+        (["--state", "absent.npy"], ["absent.npy"]),
+        (["--weight-radius", "nan"], ["--weight-radius"]),
+        (["--weight-radius", "-1"], ["--weight-radius"]),
+    ],
+)
+def test_unusable_starts(refused: Refused, bistable: Path, words: list[str], parts: list[str]):
+    message = refused("prove", "equilibrium", bistable, *words)
+    assert all(part in message for part in parts)
+    assert not (bistable / "certificates").exists()
+
+
+def test_the_page_of_equilibria_shows_them(limitset: Command, tmp_path: Path):
+    weight = jnp.array([[2.0, 0.0], [0.0, 2.0]])
+    model, out = save(tmp_path / "four", RateNetwork(weight)), tmp_path / "out"
+    reply = limitset("prove", "equilibria", model, "--out", out)
+    assert reply.code == 0 and f"report: {out / 'equilibria.html'}" in reply.out
+    page = (out / "equilibria.html").read_text()
+    assert "Exactly 9 equilibria in all of space [verified]." in page
+    assert "unstable equilibrium [verified]" in page and "trajectories [float64]" in page

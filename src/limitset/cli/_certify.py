@@ -5,7 +5,7 @@ from pathlib import Path
 
 from limitset._result import Evidence
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.cli._main import print_json
+from limitset.cli._answer import print_json
 from limitset.contraction import Answer, Certificate, Refuted, certify, explain
 from limitset.io import load, write_certificate
 

@@ -1,16 +1,17 @@
 """The `limitset` command: arguments in, exit codes out. Work is imported when it is asked for."""
 
 import io
-import json
 import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from limitset._result import InputProblem
+from limitset.cli._answer import Json, print_json
+from limitset.cli._prove_commands import prove
 
 app = typer.Typer(
     name="limitset",
@@ -24,8 +25,6 @@ app = typer.Typer(
 _UsageError: type[Exception] = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 def main() -> None:
@@ -155,52 +154,7 @@ def certify(
     raise typer.Exit(run_certify(model, out, input_bound, as_json))
 
 
-prove = typer.Typer(help="Prove what a network does: equilibria, Hopf points.")
 app.add_typer(prove, name="prove")
-
-
-@prove.command()
-def equilibria(
-    model: Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")],
-    box: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="LOW HIGH of every unit; the whole space if omitted."),
-    ] = None,
-    boxes: Annotated[int, typer.Option(min=1, help="Give up after so many boxes.")] = 2_000_000,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for certificates; MODEL/certificates if omitted.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Prove all equilibria of a network in a box, or in the whole space."""
-    from limitset.cli._prove import run_prove_equilibria
-
-    raise typer.Exit(run_prove_equilibria(model, box, boxes, out, as_json))
-
-
-@prove.command()
-def hopf(
-    model: Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")],
-    parameter: Annotated[
-        str, typer.Option(help="gain: a times the weights; shift: a added to all self-weights.")
-    ] = "gain",
-    interval: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--range", help="LOW HIGH of the parameter."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for certificates and a page with pictures; certificates go to "
-            "MODEL/certificates, and there is no page, if omitted."
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Find Hopf points in a parameter, and prove them."""
-    from limitset.cli._prove import run_prove_hopf
-
-    raise typer.Exit(run_prove_hopf(model, parameter, interval, out, as_json))
 
 
 @app.command()
@@ -235,8 +189,3 @@ def check(
             rest = "; ".join(part for part in (verdict.claim, verdict.reason) if part)
             print(" ".join(f"{word}: {path}: {rest}".split()))
     raise typer.Exit(worst)
-
-
-def print_json(answer: dict[str, Any]) -> None:
-    """One object, one line, on standard output."""
-    print(json.dumps(answer, allow_nan=False))

@@ -1,27 +1,29 @@
-"""A progress bar for training, on standard error."""
+"""Progress of training and of long proofs, on standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from limitset.proofs import SearchProgress
 from limitset.training import Epoch
+
+_BAR = (TextColumn("{task.description}"), BarColumn())
 
 
 @contextmanager
 def training_bar(label: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
     """Yields what `fit` calls after every epoch; the bar vanishes at the end."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.completed}/{task.total}  {task.fields[state]}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    # A pipe or log file gets no bar, so that an error is all there is on standard error.
-    silent = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
+    words = TextColumn("epoch {task.completed}/{task.total}  {task.fields[state]}")
+    with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
         bar = progress.add_task(label, total=epochs, state="compiling")
 
         def show(epoch: Epoch) -> None:
@@ -30,3 +32,32 @@ def training_bar(label: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
             progress.update(bar, completed=epoch.index + 1, state=state)
 
         yield show
+
+
+@contextmanager
+def search_bar(label: str) -> Iterator[Callable[[SearchProgress], None]]:
+    """Yields what a search calls after every batch of boxes; the line vanishes at the end."""
+    words = TextColumn("{task.description}: {task.fields[state]}")
+    with _shown(SpinnerColumn(), words) as progress:
+        line = progress.add_task(label, total=None, state="starting")
+
+        def show(search: SearchProgress) -> None:
+            state = f"{search.proved} proved, {search.searched} boxes searched"
+            progress.update(line, state=f"{state}, {search.waiting} waiting")
+
+        yield show
+
+
+@contextmanager
+def proving_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Yields what to call after each of so many proofs; the bar vanishes at the end."""
+    words = TextColumn("{task.completed}/{task.total}")
+    with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
+        bar = progress.add_task(label, total=total)
+        yield lambda: progress.advance(bar)
+
+
+def _shown(*columns: ProgressColumn) -> Progress:
+    """On a terminal only: pipes and log files get no bar, so that errors stand there alone."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from limitset._result import InputProblem
+from limitset.cli._answer import print_json
 from limitset.cli._devices import set_up_processor
-from limitset.cli._main import print_json
 from limitset.cli._progress import training_bar
 from limitset.contraction import Answer, Certificate, certify, explain
 from limitset.io import Model, require_writable, save, write_certificate

@@ -1,6 +1,7 @@
 """Families of rate networks: weights that depend on one parameter."""
 
 import dataclasses
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -10,6 +11,8 @@ from jaxtyping import Array, Float
 from limitset._result import InputProblem
 from limitset._types import State
 from limitset.networks._rate import RateNetwork
+
+System = TypeVar("System", "RateNetwork", "RateFamily")
 
 
 class RateFamily(eqx.Module):
@@ -74,6 +77,6 @@ def shift_family(network: RateNetwork) -> RateFamily:
     return RateFamily(network, jnp.eye(network.state_size, dtype=network.weight.dtype))
 
 
-def widened(family: RateFamily) -> RateFamily:
-    """The same family in float64; every float32 number is kept exactly."""
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), family)
+def widened(system: System) -> System:
+    """The same network or family in float64; every float32 number is kept exactly."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), system)

@@ -1,6 +1,7 @@
 """Numbers from anywhere + a formula -> a theorem, or a refusal with its reason."""
 
 from limitset.proofs._all_equilibria import AllEquilibria as AllEquilibria
+from limitset.proofs._all_equilibria import SearchProgress as SearchProgress
 from limitset.proofs._all_equilibria import prove_all_equilibria as prove_all_equilibria
 from limitset.proofs._arithmetic import ArbArithmetic as ArbArithmetic
 from limitset.proofs._ball import Ball as Ball

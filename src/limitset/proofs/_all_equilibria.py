@@ -1,6 +1,7 @@
 """All equilibria of a rate network, with a proof that there are no others."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,15 @@ class AllEquilibria:
         return self.refusal is None
 
 
+@dataclass(frozen=True)
+class SearchProgress:
+    """How far a search is: boxes looked at, boxes waiting, and equilibria proved so far."""
+
+    searched: int
+    waiting: int
+    proved: int
+
+
 def prove_all_equilibria(
     network: RateNetwork,
     box: Corners | None = None,
@@ -65,6 +75,7 @@ def prove_all_equilibria(
     *,
     weight_radius: float = 0.0,
     max_boxes: int = 2_000_000,
+    on_progress: Callable[[SearchProgress], None] | None = None,
 ) -> AllEquilibria:
     """Prove all equilibria of a rate network in a closed box, or in the whole space.
 
@@ -76,7 +87,7 @@ def prove_all_equilibria(
     **Arguments:** `network` with tanh or sigmoid and positive leak; `box` two corners of shape
     `(n,)`; `input` constant, of shape `(m,)`, zero if omitted; `weight_radius` as in
     `prove_equilibrium`, then all statements hold for every network that near; `max_boxes` where
-    to give up.
+    to give up; `on_progress` is called after every batch of boxes.
 
     **Returns:** the equilibria, and whether they are all.
 
@@ -100,7 +111,7 @@ def prove_all_equilibria(
         raise InputProblem("The leak is 0, so equilibria may be unbounded; give a positive leak.")
     region = None if box is None else _corners(box, flow.size)
     search = _Search(flow, search_space(flow), float(weight_radius), region)
-    search.run(max_boxes)
+    search.run(max_boxes, on_progress)
     found = search.in_region()
     indices = [equilibrium.index for equilibrium in found]
     known = [index for index in indices if index is not None]
@@ -143,7 +154,9 @@ class _Search:
         inside = bool((lo <= hi).all())
         self.lo, self.hi = (lo[None], hi[None]) if inside else (lo[None][:0], hi[None][:0])
 
-    def run(self, max_boxes: int) -> None:
+    def run(
+        self, max_boxes: int, on_progress: Callable[[SearchProgress], None] | None = None
+    ) -> None:
         """Search until no box is left or too many were looked at."""
         while len(self.lo) and self.boxes < max_boxes:
             batch = min(_BATCH, max_boxes - self.boxes)
@@ -151,6 +164,9 @@ class _Search:
             self.lo, self.hi = self.lo[:-batch], self.hi[:-batch]
             self.boxes += len(lo)
             self._treat(lo, hi)
+            if on_progress is not None:
+                proved = len(self.known.found)
+                on_progress(SearchProgress(self.boxes, len(self.lo), proved))
 
     def _treat(self, lo: Bounds, hi: Bounds) -> None:
         near = np.zeros(len(lo), dtype=bool)

@@ -8,3 +8,5 @@ from ._page import Page as Page
 from ._page import Section as Section
 from ._page import Table as Table
 from ._page import render_page as render_page
+from ._phase_portrait import Portrait as Portrait
+from ._phase_portrait import draw_phase_portrait as draw_phase_portrait

@@ -63,6 +63,7 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .75re
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #e6e6e3; }
 th, td { vertical-align: top; }
 td { font-variant-numeric: tabular-nums; }
+td.short { white-space: nowrap; }
 footer { margin-top: 3rem; font-size: .85rem; color: #6b6b70; }
 </style>
 </head>
@@ -82,7 +83,9 @@ footer { margin-top: 3rem; font-size: .85rem; color: #6b6b70; }
 <table>
 <tr>{% for cell in section.table.header %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for row in section.table.rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row -%}
+<td{% if cell|length < 20 %} class="short"{% endif %}>{{ cell }}</td>
+{%- endfor %}</tr>
 {% endfor %}
 </table>
 {% endif %}

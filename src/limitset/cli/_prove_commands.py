@@ -1,0 +1,78 @@
+"""The commands of `limitset prove`: arguments only. Work is imported when it is asked for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limitset.cli._answer import Json
+
+prove = typer.Typer(help="Prove what a network does: equilibria, Hopf points, cycles, branches.")
+
+Model = Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for certificates and a page with pictures; certificates go to "
+        "MODEL/certificates, and there is no page, if omitted."
+    ),
+]
+Parameter = Annotated[
+    str, typer.Option(help="gain: a times the weights; shift: a added to all self-weights.")
+]
+WeightRadius = Annotated[
+    float, typer.Option(min=0.0, help="Prove it for all weights within this distance, entrywise.")
+]
+
+
+@prove.command()
+def equilibria(
+    model: Model,
+    box: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="LOW HIGH of every unit; the whole space if omitted."),
+    ] = None,
+    boxes: Annotated[int, typer.Option(min=1, help="Give up after so many boxes.")] = 2_000_000,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Prove all equilibria of a network in a box, or in the whole space."""
+    from limitset.cli._prove_equilibria import run_prove_equilibria
+
+    raise typer.Exit(run_prove_equilibria(model, box, boxes, out, as_json))
+
+
+@prove.command()
+def equilibrium(
+    model: Model,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of Newton's method: numbers with commas, or a .npy file; 0 if omitted."
+        ),
+    ] = None,
+    weight_radius: WeightRadius = 0.0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Prove the equilibrium that Newton's method reaches from a state; for networks of any size."""
+    from limitset.cli._prove_equilibria import run_prove_equilibrium
+
+    raise typer.Exit(run_prove_equilibrium(model, state, weight_radius, out, as_json))
+
+
+@prove.command()
+def hopf(
+    model: Model,
+    parameter: Parameter = "gain",
+    interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", help="LOW HIGH of the parameter."),
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Find Hopf points in a parameter, and prove them."""
+    from limitset.cli._prove_hopf import run_prove_hopf
+
+    raise typer.Exit(run_prove_hopf(model, parameter, interval, out, as_json))
