@@ -1,12 +1,15 @@
 """What the proofs of bifurcations share: counting beside a curve, and critical vectors."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from limitset.proofs import Ball, NotVerified, Reason, Refusal
+from limitset.networks import RateNetwork, shift_family
+from limitset.proofs import Ball, HopfPoint, NotVerified, Reason, Refusal, prove_hopf
 from limitset.proofs._complex import ComplexBall
 from limitset.proofs._critical import (
+    _beyond_discs,
     complex_inner,
     complex_pair,
     count_unstable,
@@ -29,8 +32,7 @@ def count(matrix: np.ndarray, critical: int, *, discrete: bool = False) -> int |
 @pytest.mark.parametrize(("rates", "expected"), [((-1.0, -2.0), 0), ((3.0, -1e-12), 1)])
 def test_counts_right_of_the_axis(rates: tuple[float, float], expected: int):
     assert count(np.diag([0.0, *rates]), 1) == expected
-    # A pair where one eigenvalue is announced, and the reverse.
-    assert count(np.diag([0.0, *rates]), 2) == Reason.SPECTRUM_NOT_SEPARATED
+    assert count(np.diag([0.0, 0.0, *rates]), 1) == Reason.SPECTRUM_NOT_SEPARATED
 
 
 def test_counts_outside_the_circle():
@@ -45,13 +47,31 @@ def test_counts_outside_the_circle():
 
 def test_eigenvalues_that_may_be_two_are_not_one():
     assert count(np.diag([0.0, 0.0, -1.0]), 1) == Reason.SPECTRUM_NOT_SEPARATED
-    assert count(np.diag([0.0, 0.0, -1.0]), 2) == Reason.SPECTRUM_NOT_SEPARATED
     # A Jordan block, whose discs meet.
     assert isinstance(count(np.array([[0.0, 1.0], [0.0, 0.0]]), 2), Reason)
     wide = Ball(np.diag([0.0, -0.1]), np.full((2, 2), 0.2))
     assert isinstance(count_unstable(wide, 1), Refusal)
     unknown = Ball(np.diag([0.0, -1.0]), np.full((2, 2), np.inf))
     assert isinstance(count_unstable(unknown, 1), Refusal)
+
+
+def beside_a_jordan_block(distance: float) -> np.ndarray:
+    """A pair on the axis, and a block without usable eigenvectors at a distance from it."""
+    block = -distance * np.eye(30) + 0.5 * np.diag(np.ones(29), 1)
+    return np.block([[TURN, np.zeros((2, 30))], [np.zeros((30, 2)), block]])
+
+
+def test_inertia_counts_where_discs_are_too_large():
+    matrix = beside_a_jordan_block(1.0)
+    assert isinstance(_beyond_discs(Ball.exact(matrix), 2, discrete=False), Refusal)
+    assert count(matrix, 2) == 0
+    assert count(-matrix, 2) == 30
+    # Four eigenvalues, or none, are not the two that were announced.
+    twice = np.block([[TURN, np.zeros((2, 32))], [np.zeros((32, 2)), matrix]])
+    assert isinstance(count(twice, 2), Reason)
+    assert isinstance(count(matrix, 1), Reason)
+    wide = Ball(matrix, np.full(matrix.shape, 0.3))
+    assert isinstance(count_unstable(wide, 2), Refusal)
 
 
 def test_real_pairs_are_normalised():
@@ -112,3 +132,17 @@ def test_what_has_no_enclosure_is_refused(failure: Exception, reason: Reason):
 
     answer = refusing(prove)()
     assert isinstance(answer, Refusal) and answer.reason == reason
+
+
+def test_a_hopf_point_beside_a_chain_is_proved():
+    """Feedforward chains have Jacobians without usable eigenvectors; `l1 = -1 / (2 omega)`."""
+    weight = np.zeros((32, 32))
+    weight[:2, :2] = [[1.0, -1.7], [1.7, 1.0]]
+    weight[2:, 2:] = 0.5 * np.diag(np.ones(29), 1)
+    family = shift_family(RateNetwork(jnp.asarray(weight)))
+    vector = np.zeros(32, complex)
+    vector[:2] = [1.0, -1.0j]
+    point = prove_hopf(family, 0.001, 1.69, np.zeros(32), vector)
+    assert isinstance(point, HopfPoint) and point.cycles_are_stable
+    low, high = point.lyapunov_coefficient.lower(), point.lyapunov_coefficient.upper()
+    assert low <= -1 / 3.4 <= high

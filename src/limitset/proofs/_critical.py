@@ -12,6 +12,7 @@ from limitset._result import InputProblem
 from limitset.dynamics import Field
 from limitset.proofs._ball import Ball, ball_sum
 from limitset.proofs._complex import ComplexBall, complex_solve, complex_sum
+from limitset.proofs._inertia import count_right_by_inertia
 from limitset.proofs._krawczyk import ZeroEnclosure, krawczyk, newton
 from limitset.proofs._linalg import NotVerified, verified_solve
 from limitset.proofs._parametric import ParametricField
@@ -128,9 +129,19 @@ def fixed_phase(
 def count_unstable(J: Ball, critical: int, *, discrete: bool = False) -> int | Refusal:
     """Eigenvalues right of the imaginary axis, or outside the unit circle if `discrete`.
 
-    Refused unless exactly `critical` discs meet the axis or circle, each isolated: then as many
-    distinct eigenvalues, which the caller knows to be on it, are these, simple, and alone there.
+    For a caller who has proved that `critical` distinct eigenvalues lie on the axis or circle.
+    Refused unless exactly as many discs meet it, each isolated, or, beside the axis, two lines
+    have as many eigenvalues between them (by inertia, which decides where eigenvectors are too
+    ill-conditioned for discs): then these are the known ones, simple, and alone there.
     """
+    by_discs = _beyond_discs(J, critical, discrete)
+    if isinstance(by_discs, Refusal) and not discrete:
+        between = _beyond_strip(J, critical)
+        return by_discs if between is None else between
+    return by_discs
+
+
+def _beyond_discs(J: Ball, critical: int, discrete: bool) -> int | Refusal:
     spectrum = enclose_spectrum(J)
     if isinstance(spectrum, Refusal):
         return spectrum
@@ -144,6 +155,19 @@ def count_unstable(J: Ball, critical: int, *, discrete: bool = False) -> int | R
             {"largest_radius": float(spectrum.radii.max())},
         )
     return int(beyond.sum())
+
+
+def _beyond_strip(J: Ball, critical: int) -> int | None:
+    """Eigenvalues right of a strip around the axis that holds `critical` of them, or None."""
+    distances = np.sort(np.abs(np.real(np.linalg.eigvals(J.mid))))
+    if not (len(distances) > critical and np.isfinite(distances).all()):
+        return None
+    half = float(distances[critical]) / 2
+    right = count_right_by_inertia(J, half)
+    if right is None:
+        return None
+    both = count_right_by_inertia(J, -half)
+    return right if both is not None and both - right == critical else None
 
 
 Mask = Bool[np.ndarray, " n"]
