@@ -1,5 +1,6 @@
 """Every benchmark runs in its quick version and leaves a record; its figures are not judged."""
 
+import importlib.util
 import json
 import math
 import os
@@ -11,6 +12,8 @@ import pytest
 
 from source_tree import ROOT
 
+# Packages that a benchmark may lack, and the modules that they install.
+PEERS = {"torch": "torch", "crival": "ival", "crlin": "crlin", "immrax": "immrax"}
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("[a-z]*.py"))
 
 
@@ -29,7 +32,8 @@ def test_benchmarks_are_found():
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_quick_run(path: Path, tmp_path: Path):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    unset = ("PYTEST", "IMMRAX")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(unset)}
     command = [sys.executable, str(path), "--quick", "--results", str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -38,8 +42,10 @@ def test_quick_run(path: Path, tmp_path: Path):
     assert record["machine"]["cores"] >= 1 and record["versions"]["limitset"]
     found = numbers(record["results"])
     assert found and all(map(math.isfinite, found))
-    if "torch" not in record["versions"] and "torch" in path.read_text(encoding="utf-8"):
-        assert "torch is not installed" in done.stdout
+    source = path.read_text(encoding="utf-8")
+    for package, module in PEERS.items():
+        if package in source and importlib.util.find_spec(module) is None:
+            assert f"{package} is not installed" in done.stdout
 
 
 def test_records_are_of_full_runs():

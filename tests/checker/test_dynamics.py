@@ -11,8 +11,10 @@ import pytest
 from flint import acb, arb, arb_mat, ctx
 
 from limitset.checker._document import NotProved
+from limitset.checker._eigenvalues import real_part, sides
+from limitset.checker._family import Family
 from limitset.checker._field import Field, Jet, expand
-from limitset.checker._hopf import Augmented, count_unstable
+from limitset.checker._hopf import Augmented
 from limitset.checker._krawczyk import (
     around,
     contraction,
@@ -125,6 +127,34 @@ def test_zeros_are_enclosed_and_counted():
     assert small.overlaps(arb(2).sqrt()) and float(small.rad()) < 1e-12
 
 
+@pytest.mark.parametrize("radius", [1e-9, 1e-3, 0.1])
+def test_zeros_of_all_functions_in_a_ball_are_enclosed(radius: float):
+    def value(x: list[arb]) -> list[arb]:
+        return [x[0] * x[0] - arb(2, radius)]
+
+    (zero,) = enclose_zero(value, twice, [arb(1.4)])
+    for end in (2 - 0.99 * arb(radius), 2 + 0.99 * arb(radius)):
+        assert zero.contains(end.sqrt())
+    assert float(zero.rad()) < 1.001 * radius * 2**-1.5 * (1 + 2 * radius)
+    with pytest.raises(NotProved):  # some of them have a double zero at 0
+        enclose_zero(lambda x: [x[0] * x[0] - arb(2, 2.5)], twice, [arb(1.4)])
+
+
+def test_a_box_grows_where_one_unknown_moves_less_than_it_is_moved():
+    """`x = 1`, `y = (x - 1)^2`, for all right sides of the first: at the midpoints y is still."""
+
+    def value(z: list[arb]) -> list[arb]:
+        x, y = z
+        return [x - arb(1, 1e-3), y - (x - 1) * (x - 1)]
+
+    def jacobian(z: list[arb]) -> arb_mat:
+        return arb_mat([[1, 0], [2 - 2 * z[0], 1]])
+
+    x, y = enclose_zero(value, jacobian, [arb(1), arb(0)])
+    assert x.contains(arb(1, 0.99e-3)) and y.contains(arb(0.5e-6, 0.49e-6))
+    assert float(x.rad()) < 1.01e-3 and float(y.rad()) < 1e-4
+
+
 def test_zeros_that_do_not_exist_or_are_not_simple_are_refused():
     with pytest.raises(NotProved):  # x^2 + 2
         enclose_zero(lambda x: [x[0] * x[0] + 2], twice, [arb(1.0)])
@@ -171,17 +201,17 @@ def test_eigenvalues_are_counted_with_multiplicity(blocks: list[Any], expected: 
         J = rotated(blocks, 7)
         if expected is None:
             with pytest.raises(NotProved):
-                count_unstable(J)
+                sides(J, real_part, 2)
         else:
-            assert count_unstable(J) == expected
+            assert sides(J, real_part, 2)[0] == expected
 
 
 def test_wide_matrices_are_not_counted():
     J = arb_mat([[arb(0, 0.1), -2, 0], [2, arb(0, 0.1), 0], [0, 0, arb(0.05, 0.1)]])
     with pytest.raises(NotProved):
-        count_unstable(J)
+        sides(J, real_part, 2)
     with pytest.raises(NotProved):
-        count_unstable(arb_mat([[arb("nan"), 1], [-1, 0]]))
+        sides(arb_mat([[arb("nan"), 1], [-1, 0]]), real_part, 2)
 
 
 @pytest.mark.parametrize(("form", "activation"), KINDS)
@@ -189,7 +219,8 @@ def test_the_augmented_jacobian_is_the_derivative(form: str, activation: str):
     """Against central differences at 400 bits, of every equation along every unknown."""
     rng = np.random.default_rng(8)
     with ctx.workprec(400):
-        system = Augmented(field(form, activation), list(map(arb, rng.normal(size=N).tolist())))
+        family = Family(field(form, activation), 0, None)
+        system = Augmented(family, list(map(arb, rng.normal(size=N).tolist())))
         point = list(map(arb, rng.normal(size=3 * N + 2).tolist()))
         found, step = system.jacobian(point), arb(2) ** -120
         for j in range(len(point)):

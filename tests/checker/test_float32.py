@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flint import arb
 
 from limitset.checker import check
+from limitset.checker._float32 import _length
 
 from .certificates import (
     HIGHEST,
@@ -185,3 +187,14 @@ def test_runs_obey_the_claim(name: str):
         assert np.linalg.norm(SCALE * x) <= radius
         distance = np.linalg.norm(SCALE * (x.astype(float) - y))
         assert distance <= q**n * first + section["gap"]
+
+
+def test_lengths_of_vectors_that_may_be_zero():
+    """Powers and roots of balls around 0 are NaN in Arb."""
+    for vector, least, most in (
+        ([arb(0), arb(0)], 0.0, 0.0),
+        ([arb(0, 1e-30), arb(0)], 2e-30, 2.1e-30),
+        ([arb(3, 1e-9), arb(8)], 10.0, 10.1),
+    ):
+        length = _length([2.0, 1.0], vector)
+        assert length >= least and length <= most

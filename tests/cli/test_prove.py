@@ -136,14 +136,16 @@ def test_certificates_are_written_and_accepted(
     words = ("prove", "hopf", oscillator, "--parameter", "shift", "--range", 0, 2, "--json")
     (point,) = limitset(*words).answers[0]["proved"]
     assert point["certificate"] == str(oscillator / "certificates" / "hopf_shift_1.json")
-    equilibria = limitset("prove", "equilibria", bistable, "--json").answers[0]["equilibria"]
-    paths = [point["certificate"], *(e["certificate"] for e in equilibria)]
-    assert len(set(paths)) == 4
+    found = limitset("prove", "equilibria", bistable, "--json").answers[0]
+    single = [e["certificate"] for e in found["equilibria"]]
+    paths = [point["certificate"], found["certificate"], *single]
+    assert len(set(paths)) == 5
     reply = limitset("check", *paths)
-    assert reply.code == 0 and reply.out.count("accepted: ") == 4, reply.out
+    assert reply.code == 0 and reply.out.count("accepted: ") == 5, reply.out
+    assert "exactly 3 equilibria in the whole space: 2 stable, 1 unstable [checked]" in reply.out
     elsewhere = tmp_path / "elsewhere"
     reply = limitset("prove", "equilibria", bistable, "--out", elsewhere)
-    assert f"certificates: 3 of single equilibria in {elsewhere}" in reply.out
+    assert f"certificates: 3 of single equilibria and one of the list in {elsewhere}" in reply.out
     # Another network of the same shape: the claims are not about it.
     reply = limitset("check", elsewhere / "equilibrium_1.json", "--model", oscillator)
     assert reply.code == 1
@@ -232,3 +234,80 @@ def test_the_page_of_equilibria_shows_them(limitset: Command, tmp_path: Path):
     page = (out / "equilibria.html").read_text()
     assert "Exactly 9 equilibria in all of space [verified]." in page
     assert "unstable equilibrium [verified]" in page and "trajectories [float64]" in page
+
+
+@pytest.fixture
+def spinner(tmp_path: Path) -> Path:
+    """A planar network with one cycle around an unstable equilibrium."""
+    return save(tmp_path / "spinner", RateNetwork(jnp.array([[2.0, -2.0], [2.0, 2.0]])))
+
+
+def test_cycles_are_found_and_proved(limitset: Command, spinner: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    reply = limitset("prove", "cycle", spinner, "--starts", 3, "--out", out)
+    assert reply.code == 0 and reply.out.startswith("1 cycle proved [verified], 0 undecided; ")
+    assert "stable, smallest period 6.837633548" in reply.out
+    page = (out / "cycle.html").read_text()
+    assert "cycle [verified]" in page and "6.837633548" in page
+    assert limitset("check", out / "cycle_1.json").code == 0
+
+
+def test_a_guess_of_a_cycle_is_proved_for_a_ball_of_weights(limitset: Command, spinner: Path):
+    guess = ("--state", "-2.44421,0.709927", "--period", 6.8376)
+    words = ("prove", "cycle", spinner, *guess, "--json")
+    (found,) = limitset(*words, "--weight-radius", 1e-9).answers[0]["proved"]
+    low, high = found["period"]
+    assert low <= 6.8376335480 <= high and high - low < 1e-5
+    assert found["weight_radius"] == 1e-9 and found["unstable_multipliers"] == 0
+    reply = limitset(*words, "--weight-radius", 1)
+    assert reply.code == 1 and reply.answers[0]["proved"] == []
+    assert len(reply.answers[0]["undecided"]) == 1
+
+
+def test_networks_without_cycles_prove_none(limitset: Command, bistable: Path):
+    reply = limitset("prove", "cycle", bistable, "--starts", 2)
+    assert reply.code == 1 and reply.out.startswith("0 cycles proved [verified], 0 undecided; ")
+
+
+def test_options_of_cycles_that_do_not_fit(refused: Refused, spinner: Path):
+    cycle = ("prove", "cycle", spinner)
+    assert "--state" in refused(*cycle, "--period", 6)
+    assert "needs 2" in refused(*cycle, "--state", "1", "--period", 6)
+    assert "guess_period" in refused(*cycle, "--state", "1,1", "--period", -1)
+    assert "--starts" in refused(*cycle, "--starts", 0)
+
+
+def test_points_that_float64_leaves_open_are_decided_in_arb(limitset: Command, tmp_path: Path):
+    """A nearly skew network: two pairs cross 1e-14 apart, and no `l1` is far from 0."""
+    rng = np.random.default_rng(3)
+    skew, rest = rng.standard_normal((2, 4, 4))
+    weight = jnp.asarray(skew - skew.T + 1e-14 * rest)
+    model = save(tmp_path / "near", RateNetwork(weight, form="firing_rate", leak=1e-9))
+    words = ("prove", "hopf", model, "--parameter", "shift", "--range", -0.1, 0.1, "--json")
+    answer = limitset(*words).answers[0]
+    assert len(answer["proved"]) == 2 and answer["undecided"] == []
+    assert limitset("check", *(point["certificate"] for point in answer["proved"])).code == 0
+
+
+def test_branches_are_proved_with_counts(limitset: Command, spinner: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    words = ("prove", "branch", spinner, "--parameter", "shift", "--range", -2, 0.5)
+    reply = limitset(*words, "--out", out)
+    assert reply.code == 0
+    assert reply.out.startswith("exactly 1 Hopf point, 0 folds and 0 pitchforks on the origin, ")
+    assert "hopf at shift = -1.0" in reply.out and "unstable eigenvalues 0 -> 2" in reply.out
+    page = (out / "branch.html").read_text()
+    assert "Hopf points [verified]" in page and "stable [verified]" in page
+    assert limitset("check", out / "branch_shift.json").code == 0
+    # An end of the interval on the point itself: no count.
+    answer = limitset(*words[:-2], -1, 0.5, "--json")
+    assert answer.code == 1 and answer.answers[0]["proved"]["complete"] is False
+
+
+def test_branches_that_cannot_be_proved(limitset: Command, refused: Refused, spinner: Path):
+    branch = ("prove", "branch", spinner)
+    assert "--range" in refused(*branch)
+    assert "LOW < HIGH" in refused(*branch, "--range", 1, 0)
+    assert "needs 2" in refused(*branch, "--range", 0, 1, "--state", "1")
+    assert "gain or shift" in refused(*branch, "--range", 0, 1, "--parameter", "tau")
+    assert "step is 0" in refused(*branch, "--range", 0, 1, "--step", 0)

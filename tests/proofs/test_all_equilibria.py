@@ -16,6 +16,8 @@ from limitset.proofs._rate_field import rate_field
 from limitset.proofs._refusal import Reason
 from proofs.arb_network import equilibrium_in_arb, holds
 
+pytestmark = pytest.mark.usefixtures("no_shape_checks")
+
 FORMS = ("hopfield", "firing_rate")
 # Units, gain and number of equilibria, for the seed that equals the number of units.
 KNOWN_COUNTS = [(2, 2, 1), (3, 2, 3), (4, 2, 3), (5, 2, 1), (6, 2, 3), (8, 2, 7), (10, 1.5, 1)]

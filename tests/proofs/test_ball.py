@@ -17,12 +17,10 @@ from limitset.proofs._ball import (
     inf_norm_upper,
     one_norm_upper,
 )
+from proofs.nasty import U, nasty_ball
 
-U = 2.0**-53
 TINY = 2.0**-1015
 BINARY = [operator.add, operator.sub, operator.mul, operator.truediv]
-SPECIAL = [0.0, 1.0, -1.0, 0.5, 5e-324, -5e-324, 2.2250738585072014e-308, 1e-310, 1e-160, 1e154,
-           1.7e308, -1.7e308, 3.0, 1 / 3, 1 + 2 * U, 1 - U]  # fmt: skip
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 radius = st.one_of(st.just(0.0), st.floats(0.0, 1e308), st.floats(0.0, 1e-290))
@@ -40,25 +38,6 @@ def holds(ball: Ball, exact: list[Fraction]) -> bool:
         r == np.inf or abs(x - Fraction(m)) <= Fraction(r)
         for m, r, x in zip(ball.mid.ravel().tolist(), ball.rad.ravel().tolist(), exact, strict=True)
     )
-
-
-def nasty(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Floats of all sizes: ordinary, nearly equal, huge, tiny, subnormal, zero."""
-    x = rng.standard_normal(count)
-    kind = rng.integers(0, 6, count)
-    any_size = np.ldexp(x, rng.integers(-1074, 1020, count))
-    moderate = np.ldexp(x, rng.integers(-30, 30, count))
-    choices = [any_size, 1 + x * 1e-15, rng.choice(SPECIAL, count), moderate]
-    return np.select([kind == k for k in range(4)], choices, x)
-
-
-def nasty_ball(rng: np.random.Generator, count: int) -> Ball:
-    mid = nasty(rng, count)
-    size = np.abs(nasty(rng, count))
-    kind = rng.integers(0, 4, count)
-    with np.errstate(over="ignore", under="ignore"):
-        rad = np.select([kind == 0, kind == 1, kind == 2], [0.0, np.abs(mid) * 1e-15, size], 1e-3)
-    return Ball(mid, rad)
 
 
 def member(rng: np.random.Generator, ball: Ball) -> list[Fraction]:
@@ -151,7 +130,7 @@ def exact_product(rows: np.ndarray, columns: np.ndarray) -> list[Fraction]:
 
 @pytest.mark.parametrize("a_wide", [False, True])
 @pytest.mark.parametrize("b_wide", [False, True])
-def test_matrix_products_hold_every_result(a_wide: bool, b_wide: bool):
+def test_T15_matrix_products_hold_every_result(a_wide: bool, b_wide: bool):
     rng = np.random.default_rng(3)
     for _ in range(60):
         m, n, k = rng.integers(1, 7, 3).tolist()
@@ -166,7 +145,7 @@ def test_matrix_products_hold_every_result(a_wide: bool, b_wide: bool):
         assert holds(b.T @ a.T, exact_product(y.T, x.T))
 
 
-def test_large_products_hold_sampled_entries():
+def test_T15_large_products_hold_sampled_entries():
     rng = np.random.default_rng(4)
     A = np.ldexp(rng.standard_normal((200, 300)), rng.integers(-40, 40, (200, 1)))
     B = np.ldexp(rng.standard_normal((300, 150)), rng.integers(-3, 3, (300, 1)))
@@ -178,6 +157,33 @@ def test_large_products_hold_sampled_entries():
             assert holds(
                 product[i, j], [sum((p * q for p, q in zip(x, y, strict=True)), Fraction())]
             )
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 4000, 1), (300, 1, 300), (2, 3000, 3), (7, 64, 513), (128, 128, 128), (1, 1, 1)]
+)
+@pytest.mark.parametrize("spread", [1, 60, 300])
+def test_T15_ill_scaled_products_of_all_shapes_hold_sampled_entries(
+    shape: tuple[int, int, int], spread: int
+):
+    """Rows, columns and the terms within them differ by up to 2^600; some results cancel."""
+    rng, (m, n, k) = np.random.default_rng(21), shape
+    A = np.ldexp(rng.standard_normal((m, n)), rng.integers(-spread, spread, (m, 1)))
+    B = np.ldexp(rng.standard_normal((n, k)), rng.integers(-spread, spread, (1, k)))
+    inner = rng.integers(-spread, spread, n)
+    A, B = np.ldexp(A, inner), np.ldexp(B, -inner[:, None])
+    # The second half of each dot product nearly undoes the first.
+    half = n // 2
+    A[:, half : 2 * half] = A[:, :half]
+    B[half : 2 * half] = -B[:half] * (1 + 1e-10 * rng.standard_normal((half, k)))
+    product = Ball.exact(A) @ Ball.exact(B)
+    bound = (n + 2) * U * (np.abs(A) @ np.abs(B)) * (1 + 1e-9) + TINY
+    assert (product.rad <= bound).all()
+    for i, j in zip(rng.integers(0, m, 6), rng.integers(0, k, 6), strict=True):
+        terms = zip(A[i].tolist(), B[:, j].tolist(), strict=True)
+        assert holds(
+            product[i, j], [sum((Fraction(p) * Fraction(q) for p, q in terms), Fraction())]
+        )
 
 
 def test_underflow_beside_huge_factors_is_held():

@@ -18,6 +18,8 @@ from limitset.proofs._spectrum import Spectrum
 from proofs.arb_flow import flow_in_arb
 from proofs.arb_network import precision
 
+pytestmark = pytest.mark.usefixtures("no_shape_checks")
+
 PLANAR = np.array([[2.0, -2.0], [2.0, 2.0]])
 PLANAR_PERIOD = 6.83763354805
 

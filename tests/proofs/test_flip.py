@@ -17,7 +17,7 @@ from proofs.judging import contains, holds, proved, refused
 Field = Callable[[jax.Array, jax.Array], jax.Array]
 ONE = np.array([1.0])
 
-pytestmark = pytest.mark.usefixtures("high_precision")
+pytestmark = pytest.mark.usefixtures("high_precision", "no_shape_checks")
 
 
 def test_the_logistic_map():
@@ -159,6 +159,7 @@ def test_T23_balls_of_weights_hold_their_members():
 
     middle = (np.zeros((2, 2)), weight, bias)
     whole = proved(prove_flip(family(*middle), *start, weight_radius=radius))
+    assert whole.weight_radius == radius
     rng = np.random.default_rng(4)
     for _ in range(4):
         near = (part + radius * rng.uniform(-1, 1, part.shape) for part in middle)

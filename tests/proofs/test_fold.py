@@ -17,7 +17,7 @@ from proofs.judging import contains, holds, proved, refused
 Field = Callable[[jax.Array, jax.Array], jax.Array]
 ONE = np.array([1.0])
 
-pytestmark = pytest.mark.usefixtures("high_precision")
+pytestmark = pytest.mark.usefixtures("high_precision", "no_shape_checks")
 
 
 def unit(w: float) -> Field:
@@ -172,6 +172,7 @@ def test_T23_balls_of_weights_hold_their_members():
     middle = np.array([[1.0, 0.3], [-0.2, 0.4]]), np.array([-0.55, 0.1]), np.zeros((2, 2))
     start = (3.1, np.array([1.15, -1.56]), np.array([1.0, -0.7]))
     whole = proved(prove_fold(family(*middle), *start, weight_radius=radius))
+    assert whole.weight_radius == radius
     rng = np.random.default_rng(3)
     for _ in range(5):
         near = (part + radius * rng.uniform(-1, 1, part.shape) for part in middle)

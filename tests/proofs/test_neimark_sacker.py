@@ -17,7 +17,7 @@ from proofs.judging import contains, holds, proved, refused
 Field = Callable[[jax.Array, jax.Array], jax.Array]
 CIRCLING = np.array([1.0, -1.0j])
 
-pytestmark = pytest.mark.usefixtures("high_precision")
+pytestmark = pytest.mark.usefixtures("high_precision", "no_shape_checks")
 
 
 def rotation(theta: float) -> np.ndarray:
@@ -273,6 +273,7 @@ def test_T23_balls_of_weights_hold_their_members():
 
     middle = (np.zeros((2, 2)), weight, bias)
     whole = proved(prove_neimark_sacker(family(*middle), *start, weight_radius=radius))
+    assert whole.weight_radius == radius
     rng = np.random.default_rng(4)
     for _ in range(3):
         near = (part + radius * rng.uniform(-1, 1, part.shape) for part in middle)

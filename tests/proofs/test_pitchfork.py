@@ -11,6 +11,8 @@ from limitset.proofs import Reason, Refusal
 from limitset.proofs._pitchfork import prove_symmetric_pitchfork
 from proofs.judging import contains, proved, refused
 
+pytestmark = pytest.mark.usefixtures("no_shape_checks")
+
 
 def gain(weight: object, **options: object) -> RateFamily:
     return gain_family(RateNetwork(jnp.asarray(weight), **options))  # pyright: ignore[reportArgumentType]
@@ -125,6 +127,7 @@ def test_T23_balls_of_weights_hold_their_members():
     whole = proved(
         prove_symmetric_pitchfork(gain_family(network), 0.9, vector, weight_radius=radius)
     )
+    assert whole.weight_radius == radius
     for _ in range(5):
         first, second = radius * rng.uniform(-1, 1, (2, 3, 3))
         member = proved(

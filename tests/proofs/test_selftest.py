@@ -1,14 +1,31 @@
 """The self-test passes here, is fast, and finds out each kind of broken arithmetic."""
 
 import ctypes
+import itertools
+import os
 import platform
+import subprocess
+import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from limitset.proofs import _selftest
+from limitset.networks import RateNetwork, shift_family
+from limitset.proofs import (
+    Ball,
+    Refusal,
+    _selftest,
+    enclose_spectrum,
+    is_positive_definite,
+    prove_all_hopf,
+    prove_equilibrium,
+    prove_hopf,
+    verified_solve,
+)
 from limitset.proofs._selftest import (
     CHECKS,
     Arithmetic,
@@ -43,6 +60,14 @@ def flushing_results(operation):
         return np.where(np.abs(result) < 2.0**-1022, 0.0, result)
 
     return flushed
+
+
+def accumulated_in_float32(a, b):
+    """Factors as they are, and sums kept to 24 bits: tensor cores, and some fast modes."""
+    total = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for k in range(a.shape[1]):
+        total += np.outer(a[:, k], b[k]).astype(np.float32)
+    return total.astype(np.float64)
 
 
 def split_product(a, b):
@@ -99,6 +124,9 @@ BROKEN = {
         Arithmetic(add=lambda x, y: np.clip(np.add(x, y), -1.7e308, 1.7e308)), "overflow"),
     "wrong neighbours": (Arithmetic(next_above=lambda x: x * (1 + 2.0**-52)), "neighbouring"),
     "float32 products": (Arithmetic(matmul=in_float32(np.matmul)), "small integers"),
+    "float32 accumulation": (Arithmetic(matmul=accumulated_in_float32), "small integers"),
+    "float32 accumulation, seen in real products": (
+        Arithmetic(matmul=accumulated_in_float32), "componentwise"),
     "split products": (Arithmetic(matmul=split_product), "componentwise"),
     "Strassen": (Arithmetic(matmul=strassen), "componentwise"),
     "ignored strides": (Arithmetic(matmul=ignoring_strides), "componentwise"),
@@ -127,7 +155,7 @@ def test_other_orders_of_summation_are_allowed():
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_arithmetic_is_found_out(name: str):
+def test_T15_broken_arithmetic_is_found_out(name: str):
     arithmetic, wording = BROKEN[name]
     failed = failed_assumptions(arithmetic)
     assert any(wording in assumption for assumption in failed), failed
@@ -146,9 +174,22 @@ def test_failure_names_the_assumption(monkeypatch: pytest.MonkeyPatch):
     assert "\n" not in str(refusal.value)
 
 
+TURN = np.array([[0.0, -2.0], [2.0, 0.0]])
+PROVERS = (
+    lambda: verified_solve(Ball.exact(TURN), Ball.exact(TURN)),
+    lambda: is_positive_definite(Ball.exact(np.eye(2))),
+    lambda: enclose_spectrum(Ball.exact(TURN)),
+    lambda: prove_all_hopf(TURN + 0.1 * np.triu(TURN)),
+    lambda: prove_equilibrium(RateNetwork(jnp.asarray(TURN)), np.zeros(2)),
+    lambda: prove_hopf(
+        shift_family(RateNetwork(jnp.asarray(TURN))), 1.0, 2.0, np.zeros(2), np.array([1.0, -1.0j])
+    ),
+)
+
+
 @pytest.mark.parametrize("direction", [0x400, 0x800, 0xC00], ids=["down", "up", "to zero"])
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="mode numbers are those of x86-64")
-def test_another_rounding_direction_is_refused_in_every_call(direction: int):
+def test_T16_another_rounding_direction_is_refused_in_every_call(direction: int):
     """The mode can change after the first, cached, run."""
     require_sound_arithmetic()
     library = ctypes.CDLL(None)
@@ -158,9 +199,50 @@ def test_another_rounding_direction_is_refused_in_every_call(direction: int):
     try:
         with pytest.raises(UnsoundArithmetic, match="round to nearest"):
             require_sound_arithmetic()
+        for prove in PROVERS:
+            with pytest.raises(UnsoundArithmetic, match="round to nearest"):
+                prove()
     finally:
         library.fesetround(0)
     require_sound_arithmetic()
+    for prove in PROVERS:
+        assert not isinstance(prove(), Refusal)
+
+
+THREADS = """
+import sys
+import numpy as np
+from limitset.proofs import Ball, prove_all_hopf, two_norm_upper, verified_solve
+rng = np.random.default_rng(16)
+A = rng.standard_normal((400, 400))
+wide = Ball(A, np.abs(A) * 1e-9)
+R, S = rng.standard_normal((120, 120)), rng.standard_normal((120, 120))
+points = prove_all_hopf(R - R.T + 0.1 * S)
+assert points.complete
+balls = [Ball.exact(A) @ A, wide @ wide, verified_solve(Ball.exact(A), Ball.exact(A[:, :3]))]
+balls += [points.proved.parameter, points.proved.frequency, points.proved.coefficient]
+balls += [Ball.from_bounds(0.0, two_norm_upper(wide))]
+ends = {f"{k} {side}": getattr(ball, side)() for k, ball in enumerate(balls)
+        for side in ("lower", "upper")}
+np.savez(sys.argv[1], **ends)
+"""
+
+
+def test_T16_results_with_other_numbers_of_threads_overlap(tmp_path: Path):
+    """Sums in another order may differ in their last bits."""
+    found = []
+    for threads in ("1", "2", "4"):
+        path = tmp_path / f"{threads}.npz"
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", THREADS, str(path)]
+        subprocess.run(command, env=environment, check=True, timeout=120)
+        with np.load(path) as ends:
+            found.append(dict(ends))
+    for one, other in itertools.combinations(found, 2):
+        assert one.keys() == other.keys() and len(one) == 14
+        for k in range(7):
+            assert (one[f"{k} lower"] <= other[f"{k} upper"]).all()
+            assert (other[f"{k} lower"] <= one[f"{k} upper"]).all()
 
 
 def test_self_test_is_fast():

@@ -28,13 +28,13 @@ def test_every_kind_of_object_has_its_evidence(n: int):
         equilibria,
         ("stable", "unstable", "undecided"),
         [circle(n), circle(n, 2.0)],
-        [1e-12, 3.4e-9],
+        [1e-12, 3.41e-9],
     )
     figure = draw_phase_portrait(portrait)
     text = words(figure)
     for phrase in (
         "trajectories [float64]",
-        "cycle [verified], radius of the tube < 3.4e-09",
+        "cycle [verified], radius of the tube 3.5e-9",
         "unstable equilibrium [verified]",
         "equilibrium [verified], stability undecided",
     ):

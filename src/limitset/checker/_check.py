@@ -8,9 +8,13 @@ from typing import Any
 from flint import ctx
 
 from limitset.checker import _document
+from limitset.checker._all_equilibria import prove_all_equilibria
 from limitset.checker._all_hopf import prove_all_hopf
+from limitset.checker._bifurcation import prove_bifurcation
+from limitset.checker._branch import prove_branch
 from limitset.checker._claim import describe
 from limitset.checker._contraction import prove_contraction
+from limitset.checker._cycle import prove_cycle
 from limitset.checker._equilibrium import prove_equilibrium
 from limitset.checker._float32 import prove_float32
 from limitset.checker._hopf import prove_hopf
@@ -29,6 +33,13 @@ _PROOFS = {
     "equilibrium": prove_equilibrium,
     "hopf": prove_hopf,
     "all_hopf": prove_all_hopf,
+    "cycle": prove_cycle,
+    "fold": prove_bifurcation,
+    "pitchfork": prove_bifurcation,
+    "flip": prove_bifurcation,
+    "neimark_sacker": prove_bifurcation,
+    "all_equilibria": prove_all_equilibria,
+    "branch": prove_branch,
 }
 
 

@@ -3,7 +3,12 @@
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 from typing import Any
 
+from limitset.checker._all_equilibria import read_claim as read_all_equilibria
+from limitset.checker._bifurcation import KINDS, read_claim
+from limitset.checker._branch import CLAIM as BRANCH
+from limitset.checker._cycle import CLAIM as CYCLE
 from limitset.checker._document import require, take, take_list, take_real, take_tensor
+from limitset.checker._hopf import CLAIM as HOPF
 from limitset.checker._network import Network
 
 _SHOWN = 4
@@ -14,6 +19,10 @@ def describe(document: dict[str, Any], network: Network, evidence: str) -> str:
     if document["statement"] == "contraction":
         return _contraction(document, network, evidence)
     words = {"equilibrium": _equilibrium, "hopf": _hopf, "all_hopf": _all_hopf}
+    words |= dict.fromkeys(KINDS, _bifurcation)
+    words["all_equilibria"] = _all_equilibria
+    words |= {"cycle": _cycle}
+    words |= {"branch": _branch}
     return f"{words[document['statement']](document)} [{evidence}]"
 
 
@@ -46,8 +55,8 @@ def _equilibrium(document: dict[str, Any]) -> str:
     center, radius, widest, spread, _, stability, index = take(document["claim"], keys)
     largest = max(take_tensor(radius).values, default=0.0).hex()
     words = [
-        f"exactly one equilibrium within {_show(largest, ROUND_CEILING, 3)} of the stored center "
-        f"near {_near(center)}"
+        f"exactly one equilibrium in the stored box, which reaches at most "
+        f"{_show(largest, ROUND_CEILING, 3)} from its center near {_near(center)}"
     ]
     if take_real(widest) > 0:
         words.append(f"no other within {_show(widest, ROUND_FLOOR, 3)}")
@@ -60,12 +69,24 @@ def _equilibrium(document: dict[str, Any]) -> str:
 
 
 def _hopf(document: dict[str, Any]) -> str:
-    family, claim = take(document["family"], "kind direction")[0], document["claim"]
-    keys = "parameter frequency center radius crossing lyapunov_coefficient unstable cycles stable"
-    take(claim, keys)
-    weights = {"gain": "a W", "shift": "W + a I", "direction": "W + a D"}
-    require(family in tuple(weights), "the family is unknown")
-    return f"Hopf point of {weights[family]}: {_cycles(claim)}"
+    claim = document["claim"]
+    take(claim, HOPF)
+    return f"Hopf point of {_parameter(document)}: {_cycles(claim)}{_spread(claim)}"
+
+
+def _parameter(document: dict[str, Any]) -> str:
+    """What depends on the parameter, and how."""
+    family = take(document["family"], "kind direction")[0]
+    words = {"gain": "a W", "shift": "W + a I", "direction": "W + a D", "bias": "b + a d"}
+    require(family in tuple(words), "the family is unknown")
+    return words[family]
+
+
+def _spread(claim: dict[str, Any]) -> str:
+    """For which weights, where not only for the stored ones."""
+    radius = claim["weight_radius"]
+    words = f", for all weights within {_show(radius, ROUND_FLOOR, 3)}"
+    return words if take_real(radius) > 0 else ""
 
 
 def _all_hopf(document: dict[str, Any]) -> str:
@@ -74,6 +95,56 @@ def _all_hopf(document: dict[str, Any]) -> str:
     stable = sum(take(point, keys)[5] is True for point in points)
     count = f"exactly {len(points)} Hopf points of W + a I over all real a"
     return f"{count}, {stable} with stable cycles; the bias does not matter"
+
+
+def _all_equilibria(document: dict[str, Any]) -> str:
+    region, spread, _, entries = read_all_equilibria(document)
+    keys = "center radius stability index"
+    stabilities = [_word(take(entry, keys)[2]) for entry in entries]
+    where = "the whole space"
+    if region is not None:
+        low, high = map(_near, region)
+        where = f"the stored box from about {low} to {high}"
+    many = "equilibrium" if len(entries) == 1 else "equilibria"
+    words = ("stable", "unstable", "undecided")
+    counts = ", ".join(f"{stabilities.count(w)} {w}" for w in words if w in stabilities)
+    claim = f"exactly {len(entries)} {many} in {where}{': ' if counts else ''}{counts}"
+    if spread > 0:
+        claim += f", for all weights within {_show(spread.hex(), ROUND_FLOOR, 3)}"
+    return claim
+
+
+def _bifurcation(document: dict[str, Any]) -> str:
+    """Of a flow or map: what is proved, its numbers, what is born, and whether that attracts."""
+    kind, claim = read_claim(document)
+    require(type(claim["stable"]) is bool, "stable is neither true nor false")
+    numbers = [f"{name} in {_interval(claim[name])}" for name in kind.intervals]
+    attract = kind.stable if claim["stable"] else kind.unstable
+    count = f"{_whole(claim['unstable'])} unstable eigenvalues"
+    born = f"{kind.born} {_word(claim[kind.word])} it, {attract}"
+    words = ", ".join([*numbers, count, born])
+    return f"{kind.name} of {_parameter(document)}: {words}{_spread(claim)}"
+
+
+def _cycle(document: dict[str, Any]) -> str:
+    claim = document["claim"]
+    take(claim, CYCLE)
+    shape = take_tensor(claim["states"]).shape
+    require(len(shape) == 2, "the states are not rows of a matrix")
+    smallest = ", the smallest one" if claim["minimal"] is True else ""
+    words = [
+        f"exactly one periodic orbit with its start in the plane of the phase, its states in the "
+        f"stored boxes around {shape[0]} points, which reach at most "
+        f"{_show(claim['state_radius'], ROUND_CEILING, 3)} from them, and its time between them "
+        "in the stored range",
+        f"period in {_interval(claim['period'])}{smallest}",
+        f"stability: {_word(claim['stability'])}",
+    ]
+    if claim["outside"] is not None:
+        words.append(f"{_whole(claim['outside'])} multipliers outside the unit circle")
+    if take_real(claim["weight_radius"]) > 0:
+        words.append(f"for all weights within {_show(claim['weight_radius'], ROUND_FLOOR, 3)}")
+    return ", ".join(words)
 
 
 def _cycles(claim: dict[str, Any]) -> str:
@@ -93,6 +164,19 @@ def _interval(value: Any) -> str:
     require(len(ends) == 2, "an interval needs two ends")
     low, high = (_show(e, r, 12) for e, r in zip(ends, (ROUND_FLOOR, ROUND_CEILING), strict=True))
     return f"[{low}, {high}]"
+
+
+def _branch(document: dict[str, Any]) -> str:
+    claim = document["claim"]
+    take(claim, BRANCH)
+    require(type(claim["at_origin"]) is bool, "at_origin is neither true nor false")
+    start = f"from near {_near(claim['center'])} at its low end"
+    curve = "the origin" if claim["at_origin"] else f"the curve of equilibria {start}"
+    counts = (_whole(claim[name]) for name in ("hopf", "folds", "pitchforks"))
+    numbers = "{} Hopf points, {} folds and {} pitchforks".format(*counts)
+    # Rounded ends would be another statement.
+    low, high = (take_real(end) for end in take_list(claim["interval"]))
+    return f"exactly {numbers} on {curve}, parameter in [{low!r}, {high!r}]"
 
 
 def _near(vector: Any) -> str:

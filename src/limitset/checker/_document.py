@@ -18,6 +18,13 @@ _KEYS = {
     "equilibrium": "witness",
     "hopf": "family witness",
     "all_hopf": "",
+    "fold": "family witness",
+    "pitchfork": "family witness",
+    "flip": "family witness",
+    "neimark_sacker": "family witness",
+    "all_equilibria": "witness",
+    "cycle": "",
+    "branch": "family witness",
 }
 
 
@@ -27,6 +34,10 @@ class Unusable(ValueError):
 
 class NotProved(ValueError):
     """The certificate can be read, but its claim is not established; the reason in one line."""
+
+
+class TooMuchWork(ValueError):
+    """The claim may be true, but is not checked; more precision would not help."""
 
 
 class Tensor(NamedTuple):

@@ -25,7 +25,7 @@ def prove_equilibrium(document: dict[str, Any], network: Network) -> None:
     """Prove the claim, or raise `NotProved`; in the precision of the context."""
     require(document["theorem"] == "krawczyk", "the theorem is unknown")
     *vectors, widest, spread, entering, stability, index = take(document["claim"], _CLAIM)
-    field = _widened(document, network, entering, take_real(spread))
+    field = wide_field(document, network, entering, take_real(spread))
     n = len(field.bias)
     center, radius = (read_vector(vector, n) for vector in vectors)
     widest = take_real(widest)
@@ -66,7 +66,7 @@ def read_vector(value: Any, n: int) -> list[arb]:
     return list(map(arb, values))
 
 
-def _widened(document: dict[str, Any], network: Network, entering: Any, spread: float) -> Field:
+def wide_field(document: dict[str, Any], network: Network, entering: Any, spread: float) -> Field:
     """The field with its input, for all weights, input weights and biases within the spread."""
     require(spread >= 0, "the weight radius is negative")
     # tau moves neither equilibria nor stability nor index.

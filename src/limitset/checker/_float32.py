@@ -6,6 +6,7 @@ most `k u / (1 - k u)` of its magnitude. An operand is a bound of magnitudes, an
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flint import arb, arb_mat
@@ -44,10 +45,7 @@ def prove_float32(document: dict[str, Any], network: Network) -> None:
     drive = _drive(network, state, inputs, exactly)[0]
     driven = [abs(d) * w for d, w in zip(network.gain, drive, strict=True)]
     error = _step(network, state, inputs, single)[1]
-    moved, pushed, erred = (
-        sum(((arb(s) * v) ** 2 for s, v in zip(scale, vector, strict=True)), _ZERO).sqrt()
-        for vector in (start, driven, error)
-    )
+    moved, pushed, erred = (_length(scale, vector) for vector in (start, driven, error))
     require(erred <= rounding, "float32: the rounding error of a step is not established")
     # Contraction towards F(0, u), or the linear part with the drive bounded as a whole.
     norms = take_list(take(document["witness"], "modules coupling")[1])
@@ -56,6 +54,13 @@ def prove_float32(document: dict[str, Any], network: Network) -> None:
     stays = any(reach + rounding <= radius for reach in (factor * radius + moved, linear))
     require(stays, "float32: runs may leave the ball")
     require(2 * arb(rounding) <= gap * (1 - factor), "float32: the gap is not established")
+
+
+def _length(scale: Sequence[float], vector: list[arb]) -> arb:
+    """At least `|S v|_2`."""
+    # Powers and roots of balls around 0 are NaN in python-flint, products and their ends are not.
+    sized = [arb(s) * v for s, v in zip(scale, vector, strict=True)]
+    return sum((entry * entry for entry in sized), _ZERO).abs_upper().sqrt()
 
 
 def _drive(network: Network, state: list[arb], inputs: float, r: Rounding) -> Operand:

@@ -9,35 +9,40 @@ from typing import Any
 
 from flint import acb, acb_mat, arb, arb_mat
 
-from limitset.checker._document import NotProved, require, take, take_real, take_tensor
+from limitset.checker._document import require, take, take_real
+from limitset.checker._eigenvalues import real_part, sides
 from limitset.checker._equilibrium import read_vector
-from limitset.checker._field import Field, Jet, Vector, expand, read_field, times
+from limitset.checker._family import Family, read_family
+from limitset.checker._field import Jet, Vector, times
 from limitset.checker._krawczyk import column, enclose_zero, solve
 from limitset.checker._network import Network
 
-_MOST = 256
-_CLAIM = "parameter frequency center radius crossing lyapunov_coefficient unstable cycles stable"
+CLAIM = (
+    "parameter frequency center radius crossing lyapunov_coefficient unstable cycles stable "
+    "weight_radius"
+)
 
 
 def prove_hopf(document: dict[str, Any], network: Network) -> None:
     """Prove the claim, or raise `NotProved`; in the precision of the context."""
     require(document["theorem"] == "hopf", "the theorem is unknown")
-    field = _read_family(document, network)
-    n = len(field.bias)
+    family = read_family(document, network)
+    require(family.still == 0, "Hopf points are of flows")
+    n = family.size
     candidate, phi = take(document["witness"], "candidate phi")
     start, fixing = read_vector(candidate, 3 * n + 2), read_vector(phi, n)
-    system = Augmented(field, fixing)
+    system = Augmented(family, fixing)
     a, omega, *rest = enclose_zero(system.value, system.jacobian, start)
     require(omega > 0, "the frequency is not certainly positive")
     x, v1, v2 = rest[:n], rest[n : 2 * n], rest[2 * n :]
-    jet = expand(field, x, a)
+    jet = family.at(x, a)
     J = jet.jacobian()
-    unstable = count_unstable(J)
+    unstable, _ = sides(J, real_part, 2)  # +-i omega are eigenvalues: these two
     q, left = _critical_vectors(J, omega, [acb(r, i) for r, i in zip(v1, v2, strict=True)])
-    crossing = _crossing(jet, J, q, left)
+    crossing = _crossing(family, jet, J, q, left)
     coefficient = _lyapunov_coefficient(jet, J, omega, q, left)
     require(crossing > 0 or crossing < 0, "the sign of the crossing is not established")
-    intervals = take(document["claim"], _CLAIM)
+    intervals = take(document["claim"], CLAIM)
     center, radius = (read_vector(vector, n) for vector in intervals[2:4])
     inside = all(abs(e - c) <= r for e, c, r in zip(x, center, radius, strict=True))
     require(inside, "the claimed box of the state does not hold it")
@@ -65,43 +70,9 @@ def compare_cycles(claim: dict[str, Any], coefficient: arb, unstable: int, cross
     require(claim["stable"] is stable, "the stability of the cycles is not established")
 
 
-def count_unstable(J: arb_mat) -> int:
-    """Eigenvalues right of the imaginary axis, if all but two are certainly off it.
-
-    The enclosures are matched to the eigenvalues with multiplicity. `+-i omega` are eigenvalues,
-    so the two enclosures that may meet the axis are theirs; zero is no eigenvalue.
-    """
-    try:
-        values = acb_mat(J).eig(multiple=True)
-    except ValueError:
-        raise NotProved("the eigenvalues are not established") from None
-    right = sum(bool(value.real > 0) for value in values)
-    left = sum(bool(value.real < 0) for value in values)
-    complete = len(values) == J.nrows() and right + left == len(values) - 2
-    require(complete, "a single pair of eigenvalues on the axis is not established")
-    return right
-
-
 def _pair(value: Any) -> list[Any]:
     require(isinstance(value, list) and len(value) == 2, "an interval needs two ends")
     return value
-
-
-def _read_family(document: dict[str, Any], network: Network) -> Field:
-    """`W(a) = a W`, `W + a I`, or `W + a D` for the direction D of the certificate."""
-    field = read_field(network, document["network"]["config"]["kind"], _MOST)
-    kind, entry = take(document["family"], "kind direction")
-    n = len(field.bias)
-    require(kind == "direction" or entry is None, "this family has no direction of its own")
-    if kind == "gain":
-        return field._replace(weight=field.direction, direction=field.weight)
-    if kind == "shift":
-        identity = [float(i == j) for i in range(n) for j in range(n)]
-        return field._replace(direction=arb_mat(n, n, identity))
-    require(kind == "direction", "the family is unknown")
-    direction = take_tensor(entry)
-    require(direction.shape == (n, n), "the direction does not fit the network")
-    return field._replace(direction=arb_mat(n, n, direction.values))
 
 
 class Augmented:
@@ -111,12 +82,12 @@ class Augmented:
     `i omega` simple.
     """
 
-    def __init__(self, field: Field, phi: Sequence[arb]) -> None:
-        self.field, self.phi, self.size = field, list(phi), len(phi)
+    def __init__(self, family: Family, phi: Sequence[arb]) -> None:
+        self.family, self.phi, self.size = family, list(phi), len(phi)
 
     def _expand(self, z: Vector) -> tuple[Jet, arb, Vector, Vector]:
         n = self.size
-        return expand(self.field, z[2 : n + 2], z[0]), z[1], z[n + 2 : 2 * n + 2], z[2 * n + 2 :]
+        return self.family.at(z[2 : n + 2], z[0]), z[1], z[n + 2 : 2 * n + 2], z[2 * n + 2 :]
 
     def value(self, z: Vector) -> Vector:
         """The left sides of the equations."""
@@ -134,10 +105,10 @@ class Augmented:
         none = [zero] * n
         rows = [[zero] * 2 + none + self.phi + none, [zero] * 2 + none + none + self.phi]
         rows += [
-            [d, zero, *row, *none, *none] for d, row in zip(jet.by_parameter(), J, strict=True)
+            [d, zero, *row, *none, *none] for d, row in zip(self.family.slope(jet), J, strict=True)
         ]
         for own, other, sign in ((v1, v2, 1), (v2, v1, -1)):
-            along, bent = jet.second(own, none, 0, 1), jet.bend(own).tolist()
+            along, bent = self.family.tilt(jet, own), jet.bend(own).tolist()
             for i in range(n):
                 turn = list(none)
                 turn[i] = sign * omega
@@ -160,10 +131,11 @@ def _critical_vectors(J: arb_mat, omega: arb, v: Vector) -> tuple[Vector, Vector
     return q, solve(bordered, right).entries()[:n]
 
 
-def _crossing(jet: Jet, J: arb_mat, q: Vector, left: Vector) -> arb:
-    """`Re p^H D2f((q, 0), (x', 1))` with `x' = -J^-1 f_a`: the speed of the eigenvalue."""
-    moved = [-entry for entry in solve(J, column(jet.by_parameter())).entries()]
-    return _dot(left, jet.second(q, moved, 0, 1)).real
+def _crossing(family: Family, jet: Jet, J: arb_mat, q: Vector, left: Vector) -> arb:
+    """`Re p^H (f_xa q + B(q, x'))` with `x' = -J^-1 f_a`: the speed of the eigenvalue."""
+    moved = [-entry for entry in solve(J, column(family.slope(jet))).entries()]
+    change = [t + b for t, b in zip(family.tilt(jet, q), jet.second(q, moved), strict=True)]
+    return _dot(left, change).real
 
 
 def _lyapunov_coefficient(jet: Jet, J: arb_mat, omega: arb, q: Vector, left: Vector) -> arb:

@@ -9,19 +9,24 @@ from typing import TypeVar
 
 from flint import acb_mat, arb, arb_mat, ctx
 
-from limitset.checker._document import NotProved, require
+from limitset.checker._document import NotProved
 
 Matrix = TypeVar("Matrix", arb_mat, acb_mat)
 Vector = list[arb]
 Value = Callable[[Vector], Vector]
 Jacobian = Callable[[Vector], arb_mat]
 _STEPS = 8
+# How often a box may grow until it holds its image, and up to which radius none is made smaller.
+_GROWTHS, _FINE = 4, 2.0**-80
 
 
 def solve(matrix: Matrix, right: Matrix) -> Matrix:
-    """`matrix^-1 right`, real or complex; the matrix must be certainly regular."""
+    """`matrix^-1 right`, real or complex; the matrix must be certainly regular.
+
+    Preconditioned: elimination alone makes balls of matrices wider at each of its steps.
+    """
     try:
-        return matrix.solve(right)
+        return matrix.solve(right, algorithm="precond")
     except ZeroDivisionError:
         raise NotProved("a matrix is not certainly regular") from None
 
@@ -77,7 +82,10 @@ def refine(value: Value, jacobian: Jacobian, box: Vector) -> Vector:
 
 
 def enclose_zero(value: Value, jacobian: Jacobian, start: Sequence[arb]) -> Vector:
-    """A tiny box with exactly one zero, from a candidate that nothing is believed of."""
+    """A small box with exactly one zero, from a candidate that nothing is believed of.
+
+    Of functions that are balls, each of those in them has exactly one.
+    """
     center = [s.mid() for s in start]
     A = invert(jacobian(center))
     for _ in range(_STEPS):
@@ -89,6 +97,21 @@ def enclose_zero(value: Value, jacobian: Jacobian, start: Sequence[arb]) -> Vect
         (4 * abs(s).upper() + tiny * (1 + abs(c))).upper()
         for s, c in zip(shift, center, strict=True)
     ]
-    Z = contraction(A, jacobian(around(center, radius)))
-    require(has_one_zero(Z, shift, radius), "the candidate has no zero of the equations beside it")
-    return around(center, radius)
+    radius = _grow(A, jacobian, center, shift, radius)
+    box = around(center, radius)
+    is_fine = all(r < _FINE * (1 + abs(c)) for r, c in zip(radius, center, strict=True))
+    return box if is_fine else refine(value, jacobian, box)
+
+
+def _grow(A: arb_mat, jacobian: Jacobian, center: Vector, shift: Vector, radius: Vector) -> Vector:
+    """The radius, or a larger one, within which there is exactly one zero."""
+    for _ in range(_GROWTHS):
+        Z = contraction(A, jacobian(around(center, radius)))
+        if has_one_zero(Z, shift, radius):
+            return radius
+        image = (Z * column(around([arb(0)] * len(radius), radius))).entries()
+        each = zip(radius, shift, image, strict=True)
+        radius = [r.max((2 * (abs(s) + abs(k))).upper()) for r, s, k in each]
+        if not all(r < 1 for r in radius):
+            break
+    raise NotProved("the candidate has no zero of the equations beside it")

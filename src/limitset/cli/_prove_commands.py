@@ -76,3 +76,43 @@ def hopf(
     from limitset.cli._prove_hopf import run_prove_hopf
 
     raise typer.Exit(run_prove_hopf(model, parameter, interval, out, as_json))
+
+
+@prove.command()
+def cycle(
+    model: Model,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Where to search: numbers with commas, or a .npy file; random if none."),
+    ] = None,
+    period: Annotated[
+        float | None, typer.Option(help="Of a guess: --state lies near the orbit already.")
+    ] = None,
+    starts: Annotated[int, typer.Option(min=1, help="How many random starts.")] = 8,
+    weight_radius: WeightRadius = 0.0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Find periodic orbits of a network with tanh, and prove them with their stability."""
+    from limitset.cli._prove_cycle import run_prove_cycle
+
+    raise typer.Exit(run_prove_cycle(model, state, period, starts, weight_radius, out, as_json))
+
+
+@prove.command()
+def branch(
+    model: Model,
+    interval: Annotated[tuple[float, float], typer.Option("--range", help="LOW HIGH.")],
+    parameter: Parameter = "gain",
+    state: Annotated[
+        str | None,
+        typer.Option(help="Near an equilibrium at LOW: numbers with commas, or a .npy file."),
+    ] = None,
+    step: Annotated[float, typer.Option(help="The longest step along the branch.")] = 0.1,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Prove a branch of equilibria, and count its Hopf points, folds and pitchforks."""
+    from limitset.cli._prove_branch import run_prove_branch
+
+    raise typer.Exit(run_prove_branch(model, parameter, interval, state, step, out, as_json))

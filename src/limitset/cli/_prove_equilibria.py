@@ -46,6 +46,10 @@ def run_prove_equilibria(
         write_proof(e, network, target / f"equilibrium_{k}.json", model=folder)
         for k, e in enumerate(found.equilibria, 1)
     ]
+    whole = None
+    if found.complete:
+        whole = target / "all_equilibria.json"
+        write_proof(found, network, whole, box=corners, model=folder)
     claim = _claim(found, "in all of space" if box is None else f"in [{box[0]:g}, {box[1]:g}]^n")
     page = None if out is None else _write_page(out, folder, network, found, claim)
     if as_json:
@@ -59,6 +63,7 @@ def run_prove_equilibria(
                 "count": len(equilibria),
                 "evidence": _LABEL,
                 "equilibria": equilibria,
+                "certificate": None if whole is None else str(whole),
                 "reason": None if found.refusal is None else str(found.refusal),
             }
         )
@@ -66,8 +71,8 @@ def run_prove_equilibria(
     print(claim)
     for e in found.equilibria:
         print(f"  {_sentence(e)}")
-    if paths:
-        print(f"certificates: {len(paths)} of single equilibria in {target}")
+    count = f"{len(paths)} of single equilibria"
+    print(f"certificates: {count}{' and one of the list' if whole else ''} in {target}")
     if page is not None:
         print(f"report: {page}")
     return 0 if found.complete else 1

@@ -15,6 +15,7 @@ from limitset.cli._answer import print_json
 from limitset.cli._progress import proving_bar
 from limitset.cli._prove_page import branch_figures, spectrum_figures, write_hopf_page
 from limitset.cli._prove_subject import (
+    FAMILIES,
     bounds,
     certificates_folder,
     enclosure,
@@ -27,15 +28,19 @@ from limitset.networks import (
     Form,
     RateFamily,
     RateNetwork,
-    gain_family,
-    shift_family,
     widened,
 )
-from limitset.proofs import AllPureHopf, HopfPoint, Refusal, prove_all_hopf, prove_hopf
+from limitset.proofs import (
+    AllPureHopf,
+    HopfPoint,
+    Reason,
+    Refusal,
+    prove_all_hopf,
+    prove_hopf,
+    refine_hopf,
+)
 
 Records = list[dict[str, Any]]
-
-_FAMILIES = {"gain": gain_family, "shift": shift_family}
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ def run_prove_hopf(
     as_json: bool,
 ) -> int:
     """Find Hopf points of a family and prove them; exit code 0 if all that was found is proved."""
-    if parameter not in _FAMILIES:
-        raise InputProblem(f"--parameter {parameter!r} is not known; use {' or '.join(_FAMILIES)}")
+    if parameter not in FAMILIES:
+        raise InputProblem(f"--parameter {parameter!r} is not known; use {' or '.join(FAMILIES)}")
     network = rate_flow(folder)
     if interval is not None:
         require_interval("--range", interval)
@@ -153,7 +158,7 @@ def _searched(
     target: Path,
 ) -> _Findings:
     """Candidates on the branches from all equilibria that are found at the low end, proved."""
-    stored = _FAMILIES[parameter](network)
+    stored = FAMILIES[parameter](network)
     family = widened(stored)
     starts = find_equilibria(family, interval[0], family.state_size)
     proved, points, undecided = [], [], []
@@ -176,11 +181,22 @@ def _searched(
 def _proved(
     family: RateFamily, candidate: HopfCandidate, proceed: Callable[[], None]
 ) -> HopfPoint | Refusal:
-    answer = prove_hopf(
-        family, candidate.parameter, candidate.frequency, candidate.state, candidate.vector
-    )
+    """In float64; in Arb where float64 leaves a sign open, or two pairs together."""
+    place = candidate.parameter, candidate.frequency, candidate.state, candidate.vector
+    answer = prove_hopf(family, *place)
+    if isinstance(answer, Refusal) and answer.reason in _FINE and len(candidate.state) <= _MOST:
+        answer = refine_hopf(family, *place)
     proceed()
     return answer
+
+
+_FINE = (
+    Reason.LYAPUNOV_SIGN_UNDECIDED,
+    Reason.TRANSVERSALITY_UNDECIDED,
+    Reason.SPECTRUM_NOT_SEPARATED,
+)
+# Units; the work in Arb takes about a second for 30, and grows with the cube.
+_MOST = 50
 
 
 def _record(point: HopfPoint) -> dict[str, Any]:

@@ -30,7 +30,9 @@ def branch_figures(
             # A guess that Newton's method does not confirm has no branch.
             continue
         stable = np.asarray((np.real(branch.eigenvalues) < 0).all(1))
-        figures.append(draw_branch(branch.parameters, branch.states, stable, marks, name))
+        figures.append(
+            draw_branch(branch.parameters, branch.states, stable, {"Hopf points": marks}, name)
+        )
     return tuple(figures)
 
 

@@ -1,6 +1,7 @@
 """What the commands of `limitset prove` share: the network, where files go, how bounds are told."""
 
 import math
+from collections.abc import Callable
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
@@ -9,9 +10,13 @@ from jaxtyping import Float
 
 from limitset._result import InputProblem
 from limitset.io import load, require_writable
-from limitset.networks import RateNetwork
+from limitset.networks import RateFamily, RateNetwork, gain_family, shift_family
 from limitset.proofs import Ball
 
+FAMILIES: dict[str, Callable[[RateNetwork], RateFamily]] = {
+    "gain": gain_family,
+    "shift": shift_family,
+}
 # States shown in a line of text.
 _SHOWN = 8
 

@@ -5,7 +5,11 @@ from limitset._system import AbstractMap as AbstractMap
 
 from ._augmented import Field as Field
 from ._augmented import hopf_system as hopf_system
+from ._bias_family import BiasFamily as BiasFamily
 from ._discretise import discretise as discretise
+from ._map_family import MapFamily as MapFamily
+from ._map_family import gain_map_family as gain_map_family
+from ._map_family import shift_map_family as shift_map_family
 from ._scheme import SCHEMES as SCHEMES
 from ._scheme import AbstractScheme as AbstractScheme
 from ._scheme import EulerAssemblyMap as EulerAssemblyMap

@@ -7,15 +7,33 @@ import jax.numpy as jnp
 import numpy as np
 
 from limitset._result import InputProblem
+from limitset.dynamics import BiasFamily
 from limitset.io._certificate import network_entry
-from limitset.io._proof_entries import exact, interval, split_family
-from limitset.networks import TANH, Form, RateFamily, RateNetwork, widened
+from limitset.io._proof_entries import (
+    exact,
+    fitting,
+    interval,
+    roomier,
+    split_bias,
+    split_family,
+)
+from limitset.networks import TANH, Form, RateFamily, RateNetwork
 from limitset.proofs import AllPureHopf, HopfPoint
 
 
-def hopf_fields(record: HopfPoint, family: RateFamily) -> dict[str, Any]:
-    """Statement, network, family, claim, and a candidate of the augmented system."""
-    network, kind = split_family(family)
+def hopf_fields(record: HopfPoint, subject: object) -> dict[str, Any]:
+    """Statement, network, family, claim, and a candidate of the augmented system.
+
+    **Arguments:** `subject`, what the record was proved for: a `RateFamily`, or a `BiasFamily` of a
+    `RateNetwork`.
+
+    **Raises:** `InputProblem` for another one.
+    """
+    if isinstance(subject, BiasFamily) and isinstance(subject.system, RateNetwork):
+        family, (network, kind) = subject, split_bias(subject)
+    else:
+        family = fitting(record, subject, RateFamily)
+        network, kind = split_family(family)
     return {
         "statement": "hopf",
         "theorem": "hopf",
@@ -42,18 +60,21 @@ def _hopf_claim(record: HopfPoint) -> dict[str, Any]:
         "frequency": interval(record.frequency),
         "center": exact(record.state.mid),
         "radius": exact(record.state.rad),
-        "crossing": interval(record.crossing),
-        "lyapunov_coefficient": interval(record.lyapunov_coefficient),
+        "crossing": interval(roomier(record.crossing, record.weight_radius)),
+        "lyapunov_coefficient": interval(
+            roomier(record.lyapunov_coefficient, record.weight_radius)
+        ),
         "unstable": record.unstable,
         "cycles": "above" if record.cycles_above else "below",
         "stable": record.cycles_are_stable,
+        "weight_radius": float(record.weight_radius).hex(),
     }
 
 
-def _hopf_witness(record: HopfPoint, family: RateFamily) -> dict[str, Any]:
+def _hopf_witness(record: HopfPoint, family: RateFamily | BiasFamily) -> dict[str, Any]:
     """A candidate of the augmented system, in floats; the checker encloses a zero beside it."""
     a, omega, x = float(record.parameter.mid), float(record.frequency.mid), record.state.mid
-    field = widened(family)
+    field = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), family)
     J = np.asarray(jax.jacfwd(lambda state: field(state, a))(jnp.asarray(x)))
     values, vectors = np.linalg.eig(J)
     v = vectors[:, np.argmin(np.abs(values - 1j * omega))]

@@ -1,4 +1,4 @@
-"""Certificate files of theorems on dynamics: equilibria and Hopf points."""
+"""Certificate files of theorems on dynamics."""
 
 from pathlib import Path
 from typing import Any
@@ -6,38 +6,59 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from limitset.dynamics import BiasFamily, MapFamily
+from limitset.io._all_equilibria_certificate import all_equilibria_fields
 from limitset.io._atomic import write_whole
+from limitset.io._bifurcation_certificate import bifurcation_fields
+from limitset.io._branch_certificate import branch_fields
 from limitset.io._certificate import canonical_text, sealed
+from limitset.io._cycle_certificate import cycle_fields
 from limitset.io._equilibrium_certificate import equilibrium_fields
 from limitset.io._hopf_certificate import all_hopf_fields, hopf_fields
 from limitset.io._proof_entries import fitting
 from limitset.networks import RateFamily, RateNetwork
-from limitset.proofs import AllPureHopf, Equilibrium, HopfPoint
+from limitset.proofs import (
+    AllEquilibria,
+    AllPureHopf,
+    Cycle,
+    Equilibrium,
+    Flip,
+    Fold,
+    HopfPoint,
+    NeimarkSacker,
+    Pitchfork,
+    ProvedBranch,
+)
 
 Input = Float[np.ndarray, " m"]
-Record = Equilibrium | HopfPoint | AllPureHopf
+Corner = Float[np.ndarray, " n"]
+Bifurcation = Fold | Pitchfork | Flip | NeimarkSacker
+Record = Equilibrium | AllEquilibria | Cycle | HopfPoint | AllPureHopf | Bifurcation | ProvedBranch
+Family = RateFamily | MapFamily | BiasFamily
 
 
 def write_proof(
     record: Record,
-    subject: RateNetwork | RateFamily,
+    subject: RateNetwork | Family,
     path: str | Path,
     *,
     input: Input | None = None,
+    box: tuple[Corner, Corner] | None = None,
     model: str | Path | None = None,
 ) -> Path:
-    """Write a certificate of an equilibrium, a Hopf point, or of all Hopf points.
+    """Write a certificate of what was proved: a record of `limitset.proofs`.
 
     The file carries the claim, the network and what leads to the claim; `limitset check` proves
     it again from the weights.
 
     **Arguments:**
 
-    - `record`: of `prove_equilibrium`, `prove_hopf` or `prove_all_hopf`, with exact weights (an
-      equilibrium may have a weight radius).
-    - `subject`: what it is about: a `RateNetwork`, for a `HopfPoint` a `RateFamily`.
+    - `record`: what a `prove_` function returned.
+    - `subject`: what it was proved for: a `RateNetwork` for equilibria, cycles and `AllPureHopf`,
+      otherwise a family: `RateFamily`, `BiasFamily`, or `MapFamily` for maps.
     - `path`: by custom in `MODEL/certificates/`.
-    - `input`: the constant input of the equilibrium, zero if omitted.
+    - `input`: the constant input of equilibria and cycles, zero if omitted.
+    - `box`: the box in which all equilibria were sought, the whole space if omitted.
     - `model`: the folder whose files the certificate is tied to by their digests.
 
     **Returns:** the path.
@@ -56,23 +77,40 @@ def write_proof(
     True
     """
     path = Path(path)
-    document = proof_document(record, subject, input=input, model=model)
+    document = proof_document(record, subject, input=input, box=box, model=model)
     write_whole(path, canonical_text(document).encode())
     return path
 
 
 def proof_document(
     record: Record,
-    subject: RateNetwork | RateFamily,
+    subject: RateNetwork | Family,
     *,
     input: Input | None = None,
+    box: tuple[Corner, Corner] | None = None,
     model: str | Path | None = None,
 ) -> dict[str, Any]:
     """The content of the file; `docs/certificate-format.md` explains every field."""
     if isinstance(record, HopfPoint):
-        fields = hopf_fields(record, fitting(record, subject, RateFamily))
-    elif isinstance(record, AllPureHopf):
-        fields = all_hopf_fields(record, fitting(record, subject, RateNetwork))
+        fields = hopf_fields(record, subject)
+    elif isinstance(record, Bifurcation):
+        fields = bifurcation_fields(record, _family(record, subject))
+    elif isinstance(record, ProvedBranch):
+        fields = branch_fields(record, _family(record, subject))
     else:
-        fields = equilibrium_fields(record, fitting(record, subject, RateNetwork), input)
+        network = fitting(record, subject, RateNetwork)
+        if isinstance(record, AllPureHopf):
+            fields = all_hopf_fields(record, network)
+        elif isinstance(record, AllEquilibria):
+            fields = all_equilibria_fields(record, network, box, input)
+        elif isinstance(record, Cycle):
+            fields = cycle_fields(record, network, input)
+        else:
+            fields = equilibrium_fields(record, network, input)
     return sealed(fields, model)
+
+
+def _family(record: Record, subject: RateNetwork | Family) -> Family:
+    """The subject, if it is a family of any kind."""
+    plain = isinstance(subject, RateNetwork)
+    return fitting(record, subject, RateFamily) if plain else subject

@@ -9,6 +9,11 @@ from limitset.proofs._ball import ball_sum as ball_sum
 from limitset.proofs._ball import frobenius_upper as frobenius_upper
 from limitset.proofs._ball import inf_norm_upper as inf_norm_upper
 from limitset.proofs._ball import one_norm_upper as one_norm_upper
+from limitset.proofs._branch import BranchEvent as BranchEvent
+from limitset.proofs._branch import EventKind as EventKind
+from limitset.proofs._branch import ProvedBranch as ProvedBranch
+from limitset.proofs._branch import UndecidedPiece as UndecidedPiece
+from limitset.proofs._branch import prove_branch as prove_branch
 from limitset.proofs._complex import ComplexBall as ComplexBall
 from limitset.proofs._complex import complex_inverse as complex_inverse
 from limitset.proofs._complex import complex_solve as complex_solve
@@ -59,6 +64,7 @@ from limitset.proofs._pure_hopf import AllPureHopf as AllPureHopf
 from limitset.proofs._pure_hopf import PureHopfPoints as PureHopfPoints
 from limitset.proofs._pure_hopf import UndecidedHopf as UndecidedHopf
 from limitset.proofs._pure_hopf import prove_all_hopf as prove_all_hopf
+from limitset.proofs._refine_hopf import refine_hopf as refine_hopf
 from limitset.proofs._refusal import Reason as Reason
 from limitset.proofs._refusal import Refusal as Refusal
 from limitset.proofs._selftest import UnsoundArithmetic as UnsoundArithmetic

@@ -1,6 +1,7 @@
 """Two arithmetics behind one interface: float64 balls, and Arb of any precision."""
 
 import abc
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -104,9 +105,7 @@ class BallArithmetic(AbstractArithmetic[Ball]):
 
     def move(self, rearrange: Callable[..., Entries], *values: Ball) -> Ball:
         """Midpoints and radii move alike."""
-        mid = np.asarray(rearrange(*(v.mid for v in values)))
-        rad = np.asarray(rearrange(*(v.rad for v in values)))
-        return Ball(mid, rad, all(v.guaranteed for v in values))
+        return Ball.moved(rearrange, *values)
 
     def bounds(self, a: Ball) -> tuple[Reals, Reals]:
         """Lower and upper ends."""
@@ -240,8 +239,8 @@ class ArbArithmetic(AbstractArithmetic[ArbArray]):
         return _known(entries(a / b))
 
     def power(self, a: ArbArray, exponent: int) -> ArbArray:
-        """Arb's own powers."""
-        return entries(a**exponent)
+        """Arb's own powers, which are NaN for balls around 0; there products."""
+        return entries(np.frompyfunc(lambda v: _arb_power(v, exponent), 1, 1)(a))
 
     def absolute(self, a: ArbArray) -> ArbArray:
         """`|a|`."""
@@ -264,6 +263,10 @@ class ArbArithmetic(AbstractArithmetic[ArbArray]):
     def apply(self, function: str, a: ArbArray) -> ArbArray:
         """Arb's own functions; refused where the value is not finite."""
         return _known(entries(np.frompyfunc(_ARB_FUNCTIONS[function], 1, 1)(a)))
+
+
+def _arb_power(v: flint.arb, exponent: int) -> flint.arb:
+    return math.prod([v] * exponent, start=flint.arb(1)) if v.mid() == 0 else v**exponent
 
 
 def _matrix(a: ArbArray) -> flint.arb_mat:

@@ -10,6 +10,7 @@ assumptions on the machine at hand.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from limitset._result import InputProblem
 Reals = Float[np.ndarray, "..."]
 Exact = Shaped[np.ndarray, "..."] | np.generic | float | int
 
+_FLOAT64 = np.dtype(np.float64)
 _U = 2.0**-53
 # At most 8 underflows enter one elementwise radius, and at most 16 roundings.
 _UNDERFLOW = 2.0**-1019
@@ -45,6 +47,11 @@ def _dot_slack(n: int) -> float:
     return 1.0 + (2 * n + 20) * _U
 
 
+def _all(mask: Bool[np.ndarray, "..."] | np.bool_) -> bool:
+    """`mask.all()`, at a third of its price for small arrays."""
+    return bool(np.count_nonzero(mask) == mask.size)
+
+
 def float_above(x: Reals | np.float64) -> Reals | np.float64:
     """The next float, entrywise."""
     return np.nextafter(x, np.inf)
@@ -66,7 +73,9 @@ def _add_up(a: Reals | np.float64, b: Reals | np.float64) -> Reals:
 def _as_float64(array: object, name: str) -> Reals:
     """The array as float64, unchanged in value; anything else is refused."""
     given = np.asarray(array)
-    if given.dtype not in (np.float64, np.float32) and given.dtype.kind not in "iu":
+    if given.dtype == _FLOAT64:
+        return given.copy(order="K")
+    if given.dtype != np.float32 and given.dtype.kind not in "iu":
         raise InputProblem(
             f"{name} has dtype {given.dtype}; a ball needs float64, float32 or integers: convert."
         )
@@ -78,7 +87,7 @@ def _as_float64(array: object, name: str) -> Reals:
 
 def _finite(array: object, name: str) -> Reals:
     converted = _as_float64(array, name)
-    if not np.isfinite(converted).all():
+    if not _all(np.isfinite(converted)):
         raise InputProblem(f"{name} holds NaN or infinity; a ball needs finite numbers.")
     return converted
 
@@ -117,7 +126,7 @@ class Ball:
         mid, rad = _finite(self.mid, "`mid`"), _as_float64(self.rad, "`rad`")
         if mid.shape != rad.shape:
             raise InputProblem(f"`mid` has shape {mid.shape} and `rad` {rad.shape}; make them one.")
-        if not (rad >= 0).all():
+        if not _all(rad >= 0):
             raise InputProblem("`rad` holds a negative number or NaN; radii are nonnegative.")
         _fill(self, mid, rad, self.guaranteed)
 
@@ -137,12 +146,19 @@ class Ball:
     def from_bounds(lo: object, hi: object, guaranteed: bool = True) -> "Ball":
         """A ball that holds `[lo, hi]` entrywise; bounds may be infinite."""
         lower, upper = _as_float64(lo, "`lo`"), _as_float64(hi, "`hi`")
-        if not (lower <= upper).all():
+        if not _all(lower <= upper):
             raise InputProblem("A lower bound exceeds its upper bound, or one of them is NaN.")
         with np.errstate(all="ignore"):
             mid = np.where(lower == upper, lower, 0.5 * lower + 0.5 * upper)
             rad = np.maximum(_add_up(upper, -mid), _add_up(mid, -lower))
         return _enclose(mid, np.where(lower == upper, 0.0, rad), guaranteed)
+
+    @staticmethod
+    def moved(rearrange: Callable[..., Exact], *balls: "Ball") -> "Ball":
+        """Entries moved, repeated or dropped by a NumPy function, midpoints and radii alike."""
+        mid = rearrange(*(ball.mid for ball in balls))
+        rad = rearrange(*(ball.rad for ball in balls))
+        return _enclose(mid, rad, all(ball.guaranteed for ball in balls))
 
     @staticmethod
     def within(computed: Reals, units: int) -> "Ball":
@@ -168,7 +184,7 @@ class Ball:
     @property
     def is_point(self) -> bool:
         """Whether all radii are 0."""
-        return not self.rad.any()
+        return not np.count_nonzero(self.rad)
 
     @property
     def T(self) -> "Ball":
@@ -253,7 +269,7 @@ class Ball:
         with np.errstate(all="ignore"):
             # The float difference is positive exactly when |bm| > br.
             distance = np.abs(other.mid) - other.rad
-            if not (distance > 0).all():
+            if not _all(distance > 0):
                 raise ZeroDivisionError("The denominator ball does not exclude 0; tighten it.")
             mid = self.mid / other.mid
             # |a/b - am/bm| <= (ar + |am/bm| br) / (|bm| - br).
@@ -284,7 +300,7 @@ class Ball:
 
     def sqrt(self) -> "Ball":
         """Square roots; refused where a member may be negative."""
-        if not (self.lower() >= 0).all():
+        if not _all(self.lower() >= 0):
             raise InputProblem("The square root of a ball that may be negative; tighten it.")
         with np.errstate(all="ignore"):
             mid = np.sqrt(self.mid)
@@ -323,7 +339,7 @@ def _enclose(mid: object, rad: object, guaranteed: bool) -> Ball:
     """A ball from computed numbers: what overflowed or became NaN is replaced by all reals."""
     mid, rad = np.asarray(mid), np.asarray(rad)
     known = np.isfinite(mid) & (rad >= 0)
-    if not known.all():
+    if not _all(known):
         mid, rad = np.where(known, mid, 0.0), np.where(known, rad, np.inf)
     ball = object.__new__(Ball)
     _fill(ball, mid, rad, guaranteed)

@@ -38,6 +38,8 @@ class Flip:
     manifold
     `y+ = (-1 + speed (a - a*)) y + coefficient y^3 + ...` for `|q|_2 = 1` and derivatives without
     factorials; `speed` is `dlambda/da`. `unstable` counts the multipliers outside the circle.
+    With `weight_radius` above 0 all of this holds for every map whose arrays are that near, entry
+    by entry.
     """
 
     parameter: Ball
@@ -45,6 +47,7 @@ class Flip:
     speed: Ball
     coefficient: Ball
     unstable: int
+    weight_radius: float = 0.0
 
     @property
     def is_supercritical(self) -> bool:
@@ -123,7 +126,7 @@ def prove_flip(
     coefficient = _coefficient(system, y, resting, pair)
     if not coefficient.mignitude() > 0:
         return undecided_coefficient(coefficient)
-    return Flip(a, x, speed, coefficient, unstable)
+    return Flip(a, x, speed, coefficient, unstable, weight_radius)
 
 
 def _coefficient(system: ParametricField, y: Ball, resting: Ball, pair: RealPair) -> Ball:

@@ -36,7 +36,9 @@ class Fold:
     `y' = speed (a - a*) + coefficient y^2 + ...`, with `speed = p.f_a` and
     `coefficient = p.B(q,q) / 2`, for `|q|_2 = 1`, `p.q = 1`, `q` turned so that `speed > 0`, and
     derivatives without factorials. `unstable` counts the eigenvalues right of the axis. Of a map
-    `x+ = f(x, a)` the same is said with eigenvalue 1, the unit circle, and `y+ - y` for `y'`.
+    `x+ = f(x, a)` the same is said with eigenvalue 1, the unit circle, and `y+ - y` for `y'`. With
+    `weight_radius` above 0 all of this holds for every field whose arrays are that near, entry by
+    entry.
     """
 
     parameter: Ball
@@ -44,6 +46,7 @@ class Fold:
     speed: Ball
     coefficient: Ball
     unstable: int
+    weight_radius: float = 0.0
 
     @property
     def equilibria_above(self) -> bool:
@@ -120,4 +123,4 @@ def prove_fold(
     # Both are odd in q.
     if speed.upper() < 0:
         speed, coefficient = -speed, -coefficient
-    return Fold(a, x, speed, coefficient, unstable)
+    return Fold(a, x, speed, coefficient, unstable, weight_radius)

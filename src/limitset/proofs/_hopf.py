@@ -1,7 +1,7 @@
 """Hopf points of any field with a parameter: existence, simplicity, crossing, first Lyapunov
 coefficient in n dimensions, and what follows for the cycles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -41,7 +41,8 @@ class HopfPoint:
     `J q = i frequency q`; `i frequency` is a simple eigenvalue, and no others but its conjugate lie
     on the imaginary axis. `crossing` is `Re dlambda/da`, `lyapunov_coefficient` is `l1` for
     `|q|_2 = 1` and derivatives without factorials; both exclude 0. `unstable` counts the
-    eigenvalues of `J` right of the axis.
+    eigenvalues of `J` right of the axis. With `weight_radius` above 0 all of this holds for every
+    field whose arrays are that near, entry by entry.
     """
 
     parameter: Ball
@@ -50,6 +51,7 @@ class HopfPoint:
     crossing: Ball
     lyapunov_coefficient: Ball
     unstable: int
+    weight_radius: float = 0.0
 
     @property
     def is_supercritical(self) -> bool:
@@ -95,7 +97,8 @@ def prove_hopf(
     - `weight_radius`: prove it for every field whose arrays differ by at most this, entry by
       entry; single numbers, such as a leak, stay as they are.
 
-    **Returns:** the point, or a refusal with its reason.
+    **Returns:** the point, or a refusal with its reason. Where only a sign is undecided,
+    `refine_hopf` may decide it.
 
     **Raises:** `InputProblem` for numbers that are not finite.
 
@@ -135,10 +138,15 @@ def prove_hopf(
     pair = complex_pair(derivative[:, :-1], rotation, ComplexBall(v1, v2))
     crossing, coefficient = _normal_form(system, y, derivative, omega, pair)
     if not crossing.mignitude() > 0:
-        return undecided_speed(crossing)
+        return _with_remedy(undecided_speed(crossing), weight_radius)
     if not coefficient.mignitude() > 0:
-        return undecided_coefficient(coefficient)
-    return HopfPoint(a, omega, x, crossing, coefficient, unstable)
+        return _with_remedy(undecided_coefficient(coefficient), weight_radius)
+    return HopfPoint(a, omega, x, crossing, coefficient, unstable, weight_radius)
+
+
+def _with_remedy(undecided: Refusal, weight_radius: float) -> Refusal:
+    remedy = "prove it for a smaller weight_radius" if weight_radius > 0 else "try refine_hopf"
+    return replace(undecided, message=f"{undecided.message}; {remedy}")
 
 
 def _enclose_zero(

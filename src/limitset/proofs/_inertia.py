@@ -52,7 +52,7 @@ def count_right_by_inertia(J: Ball, line: float) -> int | None:
     if not J.guaranteed:
         raise InputProblem("The matrix is not guaranteed; pass numbers that are known exactly.")
     K = J - line * np.eye(len(J))
-    P = _lyapunov_form(K.mid)
+    P = lyapunov_candidate(K.mid)
     if P is None:
         return None
     half = Ball.exact(P) @ K
@@ -95,7 +95,7 @@ def _is_dominant(T: Ball) -> bool:
     return bool((np.diagonal(T.mignitude()) > sums).all())
 
 
-def _lyapunov_form(K: Square) -> Square | None:
+def lyapunov_candidate(K: Square) -> Square | None:
     """The float solution of `P K + K^T P = I`, made symmetric; None where the solver failed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -43,6 +43,8 @@ class NeimarkSacker:
     and no root of unity of order 1 to 4. On the centre manifold
     `|z|+ = |z| (1 + speed (a - a*) + coefficient |z|^2 + ...)` for `x = x* + 2 Re(z q)`,
     `|q|_2 = 1`; `speed` is `d|lambda|/da`. `unstable` counts the multipliers outside the circle.
+    With `weight_radius` above 0 all of this holds for every map whose arrays are that near, entry
+    by entry.
     """
 
     parameter: Ball
@@ -51,6 +53,7 @@ class NeimarkSacker:
     speed: Ball
     coefficient: Ball
     unstable: int
+    weight_radius: float = 0.0
 
     @property
     def is_supercritical(self) -> bool:
@@ -141,7 +144,7 @@ def prove_neimark_sacker(
     coefficient = _coefficient(system, y, J, turn, pair)
     if not coefficient.mignitude() > 0:
         return undecided_coefficient(coefficient)
-    return NeimarkSacker(a, theta, x, speed, coefficient, unstable)
+    return NeimarkSacker(a, theta, x, speed, coefficient, unstable, weight_radius)
 
 
 def _rotation_zero(

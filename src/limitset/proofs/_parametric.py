@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from limitset._result import InputProblem
-from limitset.dynamics import Field
-from limitset.networks import ACTIVATIONS, RateFamily, RateNetwork
+from limitset.dynamics import SCHEMES, BiasFamily, Field, MapFamily, RateMap
+from limitset.networks import ACTIVATIONS, Elman, RateFamily, RateNetwork
 from limitset.proofs._ball import Ball
 from limitset.proofs._derivative import (
     directional,
@@ -29,12 +29,14 @@ class ParametricField:
     The arrays of the field are arguments of the enclosed programs, and may be balls: then every
     statement holds for every field whose weights are in the balls. Programs are traced anew for
     each object of this class, since a field may read what its user changes later; only those of
-    `RateFamily`, which nothing can change, are kept.
+    `RateFamily`, `MapFamily` and `BiasFamily`, which nothing can change, are kept.
 
     **Arguments:**
 
     - `field`: `f(x, a)`, in JAX; a pytree (`RateFamily`, your own module) or a plain function.
     - `weight_radius`: each entry of arrays with at least one axis may be off by this much.
+
+    `function` is `g` itself in JAX, of `y` and the list `weights` of arrays.
     """
 
     def __init__(self, field: Field, weight_radius: float = 0.0) -> None:
@@ -48,8 +50,9 @@ class ParametricField:
                 "one has no array with an axis; use RateFamily or an equinox module"
             )
         self.weights = [_ball(leaf, weight_radius) for leaf in leaves]
-        kept = _is_immutable(field)
-        self._programs = _kept_programs(structure) if kept else _programs(structure, static)
+        kept = _is_immutable(field) and not jax.tree.leaves(static)
+        self.function = _velocity(structure, None if kept else static)
+        self._programs = _kept_programs(structure) if kept else _programs(self.function)
 
     @property
     def exact(self) -> "ParametricField":
@@ -114,10 +117,20 @@ class ParametricField:
 
 def _is_immutable(field: object) -> bool:
     """Whether the structure of the arrays says all about the program."""
-    if type(field) is not RateFamily or type(field.network) is not RateNetwork:
+    # Exact types: a subclass may compute anything.
+    if type(field) is RateFamily:
+        system = field.network
+    elif type(field) is MapFamily:
+        system = field.map
+    elif type(field) is BiasFamily:
+        system = field.system
+    else:
         return False
-    known = ACTIVATIONS.get(field.network.activation.name)
-    return known is field.network.activation
+    if type(system) is RateMap and type(system.scheme) in SCHEMES.values():
+        system = system.network
+    if type(system) is not RateNetwork and type(system) is not Elman:
+        return False
+    return ACTIVATIONS.get(system.activation.name) is system.activation
 
 
 def _is_weight(leaf: Any) -> bool:
@@ -133,23 +146,29 @@ def _ball(leaf: Any, radius: float) -> Ball:
     return Ball(entries.copy(), np.full(entries.shape, radius if entries.ndim else 0.0))
 
 
+Velocity = Callable[[jax.Array, list[jax.Array]], jax.Array]
 Programs = Callable[[str], Callable[..., Ball]]
 
 
-@functools.lru_cache(maxsize=256)
-def _kept_programs(structure: Any) -> Programs:
-    """Programs of all rate families of one form, activation and size."""
-    return _programs(structure, None)
-
-
-def _programs(structure: Any, static: Any) -> Programs:
-    """The enclosed programs of a field, each traced on its first use."""
+def _velocity(structure: Any, static: Any) -> Velocity:
+    """`g(y)` of the field with the given weights."""
 
     def velocity(y: jax.Array, weights: list[jax.Array]) -> jax.Array:
         arrays = jax.tree.unflatten(structure, weights)
         field = arrays if static is None else eqx.combine(arrays, static)
         return field(y[:-1], y[-1])
 
+    return velocity
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_programs(structure: Any) -> Programs:
+    """Programs of all families of one kind, form and activation."""
+    return _programs(_velocity(structure, None))
+
+
+def _programs(velocity: Velocity) -> Programs:
+    """The enclosed programs of a field, each traced on its first use."""
     functions = {
         "velocity": velocity,
         "jacobian": jacobian(velocity),

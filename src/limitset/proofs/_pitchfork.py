@@ -39,13 +39,15 @@ class Pitchfork:
     The ball holds a `parameter` with `J(0, a) q = 0`, only one with `q` near that of the proof; 0
     is a simple eigenvalue and no other lies on the imaginary axis. On the centre manifold
     `y' = speed (a - a*) y + coefficient y^3 + ...` for `|q|_2 = 1` and derivatives without
-    factorials. `unstable` counts the eigenvalues right of the axis.
+    factorials. `unstable` counts the eigenvalues right of the axis. With `weight_radius` above 0
+    all of this holds for every family whose `weight` and `direction` are that near, entry by entry.
     """
 
     parameter: Ball
     speed: Ball
     coefficient: Ball
     unstable: int
+    weight_radius: float = 0.0
 
     @property
     def is_supercritical(self) -> bool:
@@ -102,7 +104,7 @@ def prove_symmetric_pitchfork(
     require_candidate((parameter,), np.zeros(np.shape(vector)), vector)
     # Refuses NaN in any array of the field.
     ParametricField(field)
-    odd = _odd(field)
+    odd = odd_field(field)
     if isinstance(odd, Refusal):
         return odd
     system = ParametricField(odd, weight_radius)
@@ -124,7 +126,7 @@ def prove_symmetric_pitchfork(
     coefficient = inner(pair.left, third(system, y, pair.q)) / 6.0
     if not coefficient.mignitude() > 0:
         return undecided_coefficient(coefficient)
-    return Pitchfork(a, speed, coefficient, unstable)
+    return Pitchfork(a, speed, coefficient, unstable, weight_radius)
 
 
 class _OddFamily(eqx.Module):
@@ -141,7 +143,7 @@ def _bias(family: RateFamily) -> object:
     return family.network.bias
 
 
-def _odd(field: Field) -> _OddFamily | Refusal:
+def odd_field(field: Field) -> _OddFamily | Refusal:
     """The field without its bias of 0, if it is odd by its form."""
     if isinstance(field, RateFamily) and _is_odd(field):
         return _OddFamily(eqx.tree_at(_bias, field, None))

@@ -1,4 +1,6 @@
-"""Figures of proved dynamics: branches with their Hopf points, spectra with their discs."""
+"""Figures of proved dynamics: branches with what was proved on them, spectra with their discs."""
+
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -6,6 +8,7 @@ from jaxtyping import Bool, Complex, Float
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
+from limitset._result import Evidence
 from limitset.report._figures import CERTIFIED, FREE, STABLE, STYLE, as_svg
 
 
@@ -13,13 +16,15 @@ def draw_branch(
     parameters: Float[np.ndarray, " k"],
     states: Float[np.ndarray, "k n"],
     stable: Bool[np.ndarray, " k"],
-    points: Float[np.ndarray, "p two"],
+    points: Mapping[str, Float[np.ndarray, "_ two"]],
     name: str,
+    evidence: Evidence = Evidence.FLOAT64,
 ) -> str:
-    """The size of the equilibrium along a branch, with proved Hopf points on it.
+    """The size of the equilibrium along a branch, with proved points on it.
 
-    **Arguments:** parameter, state and stability of each point of the branch, in floats; `points`,
-    parameter and `|x|` of proved Hopf points; the `name` of the parameter.
+    **Arguments:** parameter, state and stability of each point of the branch; `points`, for each
+    kind its name and parameter and `|x|` of the proved ones; the `name` of the parameter; the
+    `evidence` for the branch itself.
 
     **Returns:** SVG text.
     """
@@ -28,18 +33,24 @@ def draw_branch(
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.subplots()
         for mask, colour, style, label in (
-            (stable, STABLE, "-", "stable [float64]"),
-            (~stable, FREE, "--", "unstable [float64]"),
+            (stable, STABLE, "-", "stable"),
+            (~stable, FREE, "--", "unstable"),
         ):
             if mask.any():
                 shown = np.where(mask, size, np.nan)
+                label = f"{label} [{evidence.label}]"
                 axes.plot(parameters, shown, color=colour, ls=style, label=label)
-        if len(points):
-            axes.plot(*points.T, "o", color=CERTIFIED, ms=6, label="Hopf points [verified]")
+        for marker, (kind, places) in zip(_MARKERS, points.items(), strict=False):
+            if len(places):
+                label = f"{kind} [verified]"
+                axes.plot(*places.T, marker, color=CERTIFIED, ms=6, label=label)
         axes.set_xlabel(name, parse_math=False)
         axes.set_ylabel("|x| at the equilibrium")
         axes.legend(fontsize=8)
         return as_svg(figure)
+
+
+_MARKERS = ("o", "s", "^")
 
 
 def draw_spectrum(

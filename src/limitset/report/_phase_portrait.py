@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 
 import matplotlib
 import numpy as np
@@ -68,7 +69,9 @@ def draw_phase_portrait(portrait: Portrait) -> str:
 
 
 def _cycle_words(radii: Sequence[float]) -> str:
-    return f"cycle [verified], radius of the tube < {max(radii) * 1.01:.1e}"
+    # Rounded up, as all that is claimed.
+    radius = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(max(radii))
+    return f"cycle [verified], radius of the tube {radius:.1e}"
 
 
 def _draw_equilibria(
