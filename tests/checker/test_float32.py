@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flint import arb
+from flint import arb, arb_mat
 
 from limitset.checker import check
-from limitset.checker._float32 import _length
+from limitset.checker._float32 import Gauge, _length
 
 from .certificates import (
     HIGHEST,
@@ -196,5 +196,6 @@ def test_lengths_of_vectors_that_may_be_zero():
         ([arb(0, 1e-30), arb(0)], 2e-30, 2.1e-30),
         ([arb(3, 1e-9), arb(8)], 10.0, 10.1),
     ):
-        length = _length([2.0, 1.0], vector)
+        form = arb_mat([[4.0, 0.0], [0.0, 1.0]])
+        length = _length(Gauge([arb(0.5), arb(1)], form), vector)
         assert length >= least and length <= most

@@ -12,8 +12,10 @@ from contraction.families import FAMILIES, INPUTS, Family, Stack, System
 from limitset.contraction import (
     THEOREMS,
     AbsoluteValue,
+    AbstractMetric,
     Certificate,
     DiagonalMetric,
+    QuadraticMetric,
     SingularValue,
     SkewFeedback,
     certify,
@@ -86,11 +88,25 @@ def certified(stack: Stack, count: int, own_search: int) -> list[tuple[int, Cert
     raise AssertionError(f"only {len(found)} of {len(stack)} networks were certified")
 
 
+def root(metric: AbstractMetric) -> np.ndarray:
+    """A matrix R with `|v|_M = |R v|`."""
+    if isinstance(metric, DiagonalMetric):
+        return np.diag(np.asarray(metric.scale, np.float64))
+    assert isinstance(metric, QuadraticMetric)
+    return np.linalg.cholesky(np.asarray(metric.matrix, np.float64)).T
+
+
+def weighed(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """`R v` for every network and pair."""
+    return np.einsum("kij,kpj->kpi", roots, vectors)
+
+
 def starting_pairs(
-    rng: np.random.Generator, systems: System, scale: np.ndarray
+    rng: np.random.Generator, systems: System, roots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random pairs from very near to very far, and pairs along the worst direction of Jacobians."""
-    count, n = scale.shape
+    count, n, _ = roots.shape
+    inverse = np.linalg.inv(roots)
     x = rng.standard_normal((count, PAIRS, n)) * 10.0 ** rng.uniform(-2, 2, (count, PAIRS, 1))
     distance = 10.0 ** rng.uniform(-3, 3, (count, PAIRS, 1))
     y = x + distance * rng.standard_normal((count, PAIRS, n))
@@ -103,12 +119,12 @@ def starting_pairs(
         probes[:, 1 : n + 1] += 1e-6 * np.eye(n)
         values = np.asarray(follow(systems, probes, none)[0])
         jacobian = (values[:, 1 : n + 1] - values[:, :1]).swapaxes(1, 2) / 1e-6
-        whitened = scale[:, :, None] * jacobian / scale[:, None, :]
+        whitened = roots @ jacobian @ inverse
         if isinstance(systems, AbstractFlow):
             worst = np.linalg.eigh(whitened + whitened.swapaxes(1, 2))[1][..., -1]
         else:
             worst = np.linalg.svd(whitened)[2][:, 0]
-        y[:, pair] = x[:, pair] + 1e-3 * worst / scale
+        y[:, pair] = x[:, pair] + 1e-3 * (inverse @ worst[:, :, None])[..., 0]
     return x, y
 
 
@@ -119,37 +135,40 @@ def measure(family: Family, count: int, own_search: int) -> float:
     for stack in family.draw(7, count + count // 10):
         members, answers = zip(*certified(stack, share, own_search), strict=True)
         systems = jax.tree.map(lambda leaf, chosen=members: leaf[jnp.array(chosen)], stack.systems)
-        scale = np.stack([np.asarray(a.metric.scale) for a in answers])
+        roots = np.stack([root(a.metric) for a in answers])
         claims = np.array([a.rate if a.factor is None else a.factor for a in answers])
-        closest = max(closest, measure_stack(systems, scale, claims))
+        closest = max(closest, measure_stack(systems, roots, claims))
     return closest
 
 
-def measure_stack(systems: System, scale: np.ndarray, claims: np.ndarray) -> float:
+def measure_stack(systems: System, roots: np.ndarray, claims: np.ndarray) -> float:
     """Check the pairs of one stack of certified networks, step by step."""
     rng, closest = np.random.default_rng(11), 0.0
-    x, y = starting_pairs(rng, systems, scale)
-    weigh, claim = scale[:, None, :], claims[:, None]
+    x, y = starting_pairs(rng, systems, roots)
+    claim = claims[:, None]
     # Roundings in a row: products over states and inputs, and 64 for all that is done once.
-    unit = (scale.shape[1] ** 2 + INPUTS + 64) * UNIT
+    unit = (roots.shape[1] ** 2 + INPUTS + 64) * UNIT
     is_flow = isinstance(systems, AbstractFlow)
     for _ in range(STEPS):
-        u = rng.standard_normal((len(scale), INPUTS)) * (0.0 if closest == 0 else 3.0)
+        u = rng.standard_normal((len(roots), INPUTS)) * (0.0 if closest == 0 else 3.0)
         both = follow(systems, np.concatenate([x, y], 1), u)
         values, sizes = (np.asarray(a) for a in both)
-        slip = np.linalg.norm(weigh * sizes, axis=-1) * unit
+        slip = np.linalg.norm(weighed(np.abs(roots), sizes), axis=-1) * unit
         slip = slip[:, :PAIRS] + slip[:, PAIRS:]
-        change = weigh * (values[:, :PAIRS] - values[:, PAIRS:])
-        apart = weigh * (x - y)
+        # The differences themselves are rounded, and the products with R.
+        far = np.linalg.norm(weighed(np.abs(roots), np.abs(x) + np.abs(y)), axis=-1) * unit
+        change = weighed(roots, values[:, :PAIRS] - values[:, PAIRS:])
+        apart = weighed(roots, x - y)
         distance = np.linalg.norm(apart, axis=-1)
         if is_flow:
             growth = (apart * change).sum(-1)
             excess = growth + claim * distance**2 - distance * (slip + unit * claim * distance)
+            excess -= far * (np.linalg.norm(change, axis=-1) + 2 * claim * distance)
             reached, allowed = claim * distance**2, -growth
-            x, y = starting_pairs(rng, systems, scale)
+            x, y = starting_pairs(rng, systems, roots)
         else:
             following = np.linalg.norm(change, axis=-1)
-            excess = following - claim * distance - slip - unit * distance
+            excess = following - claim * distance - slip - unit * distance - claim * far
             reached, allowed = following, claim * distance
             x, y = values[:, :PAIRS], values[:, PAIRS:]
         assert not np.isnan(excess).any() and (excess <= 0).all(), excess.max()

@@ -20,10 +20,14 @@ from limitset.checker._float32 import prove_float32
 from limitset.checker._hopf import prove_hopf
 from limitset.checker._model import compare_model, find_model
 from limitset.checker._network import Network, read_network
+from limitset.checker._sector import prove_sector
 
 
 def _prove_contraction(document: dict[str, Any], network: Network) -> None:
-    prove_contraction(document, network)
+    if document["theorem"] == "sector":
+        prove_sector(document, network)
+    else:
+        prove_contraction(document, network)
     if document["float32"] is not None:
         prove_float32(document, network)
 

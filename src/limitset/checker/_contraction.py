@@ -64,6 +64,22 @@ def read_scale(document: dict[str, Any], network: Network) -> tuple[float, ...]:
     return scale.values
 
 
+def read_form(document: dict[str, Any], network: Network) -> arb_mat:
+    """M of the metric `v^T M v`, proved to be positive definite."""
+    n = len(network.keep)
+    if isinstance(document["metric"], dict) and "matrix" in document["metric"]:
+        kind, entry = take(document["metric"], "kind matrix")
+        fits = kind == "quadratic" and take_tensor(entry)[:2] == ("float64", (n, n))
+        require(fits, "the metric does not fit the network")
+        M = arb_mat(n, n, take_tensor(entry).values)
+    else:
+        M = arb_mat(n, n, [0.0] * n**2)
+        for i, s in enumerate(read_scale(document, network)):
+            M[i, i] = arb(s) ** 2
+    require(M == M.transpose() and is_positive_definite(M), "the metric is not positive definite")
+    return M
+
+
 def _bound_holds(
     network: Network, module: RateModule, theorem: Any, V: arb_mat, bound: arb
 ) -> bool:
@@ -98,16 +114,7 @@ def _prove_vertices(document: dict[str, Any], network: Network, value: arb, rate
     """`M > 0`, `sym(M J) + rate M < 0` at all corners of D, thus everywhere: J is affine in D."""
     module, n = network.modules[0], len(network.keep)
     require(network.rule == "flow" and n <= 10, "vertices is for flows of at most 10 units")
-    if isinstance(document["metric"], dict) and "matrix" in document["metric"]:
-        kind, entry = take(document["metric"], "kind matrix")
-        fits = kind == "quadratic" and take_tensor(entry)[:2] == ("float64", (n, n))
-        require(fits, "the metric does not fit the network")
-        M = arb_mat(n, n, take_tensor(entry).values)
-    else:
-        M = arb_mat(n, n, [0.0] * n**2)
-        for i, s in enumerate(read_scale(document, network)):
-            M[i, i] = arb(s) ** 2
-    require(M == M.transpose() and is_positive_definite(M), "the metric is not positive definite")
+    M = read_form(document, network)
     W, spare, side = module.weight.values, module.leak - rate * module.time_constant, range(n)
     for D in product(set(ACTIVATIONS[module.activation][:2]), repeat=n):
         slopes = [D[j if module.form == "hopfield" else i] for i in side for j in side]

@@ -6,12 +6,11 @@ most `k u / (1 - k u)` of its magnitude. An operand is a bound of magnitudes, an
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flint import arb, arb_mat
 
-from limitset.checker._contraction import read_scale, read_value
+from limitset.checker._contraction import read_form, read_scale, read_value
 from limitset.checker._document import require, take, take_list, take_real
 from limitset.checker._network import ACTIVATIONS, Network, RateModule
 
@@ -38,29 +37,53 @@ def prove_float32(document: dict[str, Any], network: Network) -> None:
     exact = all(module.activation in ("relu", "identity") for module in network.modules)
     usable = inputs >= 0 < radius and 0 <= alpha <= 2.0**-10 and (exact or alpha > 0)
     require(usable, "float32: input_bound, state_radius or activation_error is not usable")
-    factor, scale = read_value(document, network), read_scale(document, network)
-    state, exactly = [radius / arb(s) for s in scale], Rounding(0.0, 0.0, 0.0, 0.0)
+    factor, gauge = read_value(document, network), _read_gauge(document, network)
+    state, exactly = [radius * r for r in gauge.reach], Rounding(0.0, 0.0, 0.0, 0.0)
     single = Rounding(2.0**-24, 2.0**-120, 2.0**-126, alpha)
-    start = _step(network, [_ZERO] * len(scale), inputs, exactly)[0]
+    start = _step(network, [_ZERO] * len(state), inputs, exactly)[0]
     drive = _drive(network, state, inputs, exactly)[0]
     driven = [abs(d) * w for d, w in zip(network.gain, drive, strict=True)]
     error = _step(network, state, inputs, single)[1]
-    moved, pushed, erred = (_length(scale, vector) for vector in (start, driven, error))
+    moved, pushed, erred = (_length(gauge, vector) for vector in (start, driven, error))
     require(erred <= rounding, "float32: the rounding error of a step is not established")
     # Contraction towards F(0, u), or the linear part with the drive bounded as a whole.
-    norms = take_list(take(document["witness"], "modules coupling")[1])
-    amplify = arb(take_real(norms[0])) if network.rule == "semi_implicit" else arb(1)
-    linear = amplify * (max(map(abs, network.keep)) * arb(radius) + pushed)
-    stays = any(reach + rounding <= radius for reach in (factor * radius + moved, linear))
+    reaches = [factor * radius + moved]
+    if network.rule == "unit":  # all units keep one share: a norm of any kind scales with it
+        reaches.append(max(map(abs, network.keep)) * arb(radius) + pushed)
+    elif document["theorem"] != "sector":
+        norms = take_list(take(document["witness"], "modules coupling")[1])
+        kept = max(map(abs, network.keep)) * arb(radius)
+        reaches.append(arb(take_real(norms[0])) * (kept + pushed))
+    stays = any(reach + rounding <= radius for reach in reaches)
     require(stays, "float32: runs may leave the ball")
     require(2 * arb(rounding) <= gap * (1 - factor), "float32: the gap is not established")
 
 
-def _length(scale: Sequence[float], vector: list[arb]) -> arb:
-    """At least `|S v|_2`."""
+class Gauge(NamedTuple):
+    """Bounds of `|x_i|` where `|x|_M <= 1`, and `|M|` entry by entry."""
+
+    reach: list[arb]
+    form: arb_mat
+
+
+def _read_gauge(document: dict[str, Any], network: Network) -> Gauge:
+    n = len(network.keep)
+    if "matrix" in document["metric"]:
+        M = read_form(document, network)
+        inverse = M.inv()
+        reach = [inverse[i, i].abs_upper().sqrt() for i in range(n)]
+        return Gauge(reach, arb_mat(n, n, [abs(entry) for entry in M.entries()]))
+    form, scale = arb_mat(n, n), read_scale(document, network)
+    for i, s in enumerate(scale):
+        form[i, i] = arb(s) * s
+    return Gauge([1 / arb(s) for s in scale], form)
+
+
+def _length(gauge: Gauge, vector: list[arb]) -> arb:
+    """At least `|v|_M` for all `v` with entries below those of the vector."""
     # Powers and roots of balls around 0 are NaN in python-flint, products and their ends are not.
-    sized = [arb(s) * v for s, v in zip(scale, vector, strict=True)]
-    return sum((entry * entry for entry in sized), _ZERO).abs_upper().sqrt()
+    column = arb_mat(len(vector), 1, vector)
+    return (column.transpose() * gauge.form * column)[0, 0].abs_upper().sqrt()
 
 
 def _drive(network: Network, state: list[arb], inputs: float, r: Rounding) -> Operand:

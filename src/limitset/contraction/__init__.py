@@ -21,6 +21,7 @@ from ._parametrise import SkewCoupling as SkewCoupling
 from ._parametrise import StableAssembly as StableAssembly
 from ._parametrise import WeightAndScale as WeightAndScale
 from ._parametrise import random_stable_assembly as random_stable_assembly
+from ._sector import Sector as Sector
 from ._single_layer import AbsoluteValue as AbsoluteValue
 from ._single_layer import SingularValue as SingularValue
 from ._skew_feedback import SkewFeedback as SkewFeedback

@@ -50,7 +50,8 @@ class Certificate:
 
     Flows carry a `rate` per unit time (a lower bound, positive), maps a `factor` per step (an
     upper bound, below one); the other is `None`. `module_bounds` and `coupling_bounds` are the
-    numbers from which it follows, so that `explain` and the checker can retrace it.
+    numbers from which it follows, `multipliers` those of the sector theorem, so that `explain` and
+    the checker can retrace it.
     """
 
     system: AbstractFlow | AbstractMap
@@ -61,6 +62,7 @@ class Certificate:
     module_theorems: tuple[str, ...]
     module_bounds: tuple[float, ...]
     coupling_bounds: tuple[float, ...] = ()
+    multipliers: tuple[float, ...] = ()
     float32: Float32Gap | None = None
     tried: tuple[Attempt, ...] = field(default=(), compare=False)
     evidence: Evidence = Evidence.VERIFIED
@@ -154,5 +156,6 @@ _INEQUALITIES = {
     "absolute_value": "slope-weighted |W|, with positive self-weights only, is below the leak",
     "singular_value": "largest slope times |S W S^-1|_2 is below the leak",
     "vertices": "sym(M J) <= -rate M at every corner of the slope box",
+    "sector": "with multipliers for the sector of every slope, one matrix is negative definite",
     "skew_feedback": "modules contract, and the coupling is skew in their metric",
 }

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from limitset.contraction._certificate import Certificate, Float32Gap
-from limitset.contraction._layer import Vector, product_upper
-from limitset.contraction._metric import DiagonalMetric
+from limitset.contraction._layer import Vector, product_upper, sum_upper
+from limitset.contraction._metric import DiagonalMetric, QuadraticMetric
 from limitset.dynamics import RateMap, SemiImplicitMap
 from limitset.networks import (
     IDENTITY,
@@ -18,8 +18,9 @@ from limitset.networks import (
     RateNetwork,
     module_slices,
 )
-from limitset.proofs import Ball
+from limitset.proofs import Ball, NotVerified, verified_inverse
 
+_Metric = DiagonalMetric | QuadraticMetric
 _UNIT = 2.0**-24
 # Any product, sum or activation that underflows errs by less than this, flushed or not.
 _UNDERFLOW = 2.0**-120
@@ -59,25 +60,29 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
     """
     system, factor = certificate.system, certificate.factor
     metric = certificate.metric
-    if factor is None or not isinstance(metric, DiagonalMetric):
+    if factor is None or not isinstance(metric, DiagonalMetric | QuadraticMetric):
         return None
     if not isinstance(system, RateMap | SemiImplicitMap | Elman) or not _is_float32(system):
         return None
-    scale = np.asarray(metric.scale, np.float64)
+    reach = _reach(metric)
+    if reach is None:
+        return None
     exact = all(m.activation in (RELU, IDENTITY) for m, _, _ in _modules(system))
     error = 0.0 if exact else ACTIVATION_ERROR
-    # Semi-implicit maps have one coupling bound, the propagator's; the others have none.
+    # Semi-implicit maps have one coupling bound, the propagator's; the others need none.
     amplification = certificate.coupling_bounds[0] if certificate.coupling_bounds else 1.0
+    if isinstance(system, SemiImplicitMap) and not certificate.coupling_bounds:
+        amplification = float("inf")
     radius = 1e-2
     for _ in range(100):
-        step = _step(system, Ball.exact(radius) / Ball.exact(scale), input_bound, error)
-        rounding = _norm(step.error, scale)
-        linear = _linear_reach(system, step, scale, amplification)
+        step = _step(system, reach * radius, input_bound, error)
+        rounding = _norm(step.error, metric)
+        linear = _linear_reach(system, step, metric, amplification)
         # Two bounds of the exact step: by contraction towards F(0, u), and by the linear part with
         # the drive bounded as a whole, which is far better for bounded activations.
-        by_factor = Ball.exact(factor) * radius + _norm(step.at_zero, scale)
-        by_drive = Ball.exact(linear[0]) * radius + linear[1]
-        reached = min(float((r + rounding).upper()) for r in (by_factor, by_drive))
+        by_factor = sum_upper(product_upper(factor, radius), _norm(step.at_zero, metric))
+        by_drive = sum_upper(product_upper(linear[0], radius), linear[1])
+        reached = sum_upper(min(by_factor, by_drive), rounding)
         if not np.isfinite(reached):
             return None
         if reached <= radius:
@@ -89,11 +94,15 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
 
 
 def _linear_reach(
-    system: RateMap | SemiImplicitMap | Elman, step: _Step, scale: Vector, amplification: float
+    system: RateMap | SemiImplicitMap | Elman, step: _Step, metric: _Metric, amplification: float
 ) -> tuple[float, float]:
-    """`(a, d)` with `|F(x, u)|_M <= a |x|_M + d` while the drive stays below its bound."""
+    """`(a, d)` with `|F(x, u)|_M <= a |x|_M + d` while the drive stays below its bound.
+
+    Without a bound of the propagator it is infinite; other maps keep one share of all units, so
+    that the kind of metric does not matter.
+    """
     kept = max(float(np.abs(keep).max()) for _, _, (keep, _) in _modules(system))
-    driven = product_upper(amplification, _norm(step.driven, scale))
+    driven = product_upper(amplification, _norm(step.driven, metric))
     return product_upper(amplification, kept), driven
 
 
@@ -190,8 +199,25 @@ def _join(balls: list[Ball]) -> Ball:
     return Ball(np.concatenate([b.mid for b in balls]), np.concatenate([b.rad for b in balls]))
 
 
-def _norm(vector: Ball, scale: Vector) -> float:
-    weighted = Ball.exact(scale) * vector
+def _reach(metric: _Metric) -> Ball | None:
+    """Bounds of `|x_i|` where `|x|_M <= 1`: `1 / scale_i`, or the root of `(M^-1)_ii`."""
+    if isinstance(metric, DiagonalMetric):
+        return 1.0 / Ball.exact(np.asarray(metric.scale, np.float64))
+    try:
+        inverse = verified_inverse(Ball.exact(np.asarray(metric.matrix, np.float64)))
+    except NotVerified:
+        return None
+    return Ball.exact(np.diagonal(inverse.upper()).copy()).sqrt()
+
+
+def _norm(vector: Ball, metric: _Metric) -> float:
+    """An upper bound of `|v|_M` for all `v` with entries below those of the vector."""
+    if isinstance(metric, DiagonalMetric):
+        weighted = Ball.exact(np.asarray(metric.scale, np.float64)) * vector
+        square = weighted @ weighted
+    else:
+        form = Ball.exact(np.abs(np.asarray(metric.matrix, np.float64)))
+        square = vector @ (form @ vector)
     # From the upper end: the ball of a tiny square may reach below zero.
-    square = float((weighted @ weighted).upper())
-    return float(Ball.exact(square).sqrt().upper()) if np.isfinite(square) else float("inf")
+    upper = float(square.upper())
+    return float(Ball.exact(upper).sqrt().upper()) if np.isfinite(upper) else float("inf")

@@ -82,6 +82,33 @@ def singular_metric(layer: Layer) -> Vector:
     return _centre(weight, best, rounds=60 if size <= _CENTRE_FULLY else 1)
 
 
+def mutual_scale(matrix: Square) -> Vector:
+    """The scale S for which `S X S^-1` is symmetric or skew, if there is one.
+
+    `|m_i x_ij| = |m_j x_ji|` for `M = S^2`: each pair of units that act on each other fixes a
+    ratio, and a sum of logarithms along a spanning tree of the strongest pairs fixes the metric.
+    """
+    mutual = np.sqrt(np.abs(matrix)) * np.sqrt(np.abs(matrix.T))
+    size = len(matrix)
+    log_metric, placed = np.zeros(size), np.zeros(size, bool)
+    strength = np.where(mutual[0] > 0, mutual[0], 0.0)
+    parent = np.zeros(size, int)
+    placed[0] = True
+    for _ in range(size - 1):
+        candidate = int(np.argmax(np.where(placed, -1.0, strength)))
+        if strength[candidate] > 0:
+            source = parent[candidate]
+            ratio = abs(matrix[source, candidate] / matrix[candidate, source])
+            log_metric[candidate] = log_metric[source] + np.log(ratio)
+        placed[candidate] = True
+        stronger = ~placed & (mutual[candidate] > strength)
+        strength, parent = (
+            np.where(stronger, mutual[candidate], strength),
+            np.where(stronger, candidate, parent),
+        )
+    return np.exp(np.clip(log_metric - log_metric.mean(), -600, 600) / 2)
+
+
 def _scaled(weight: Square, scale: Vector) -> Square:
     return weight * scale[:, None] / scale
 

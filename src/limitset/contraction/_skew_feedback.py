@@ -17,7 +17,7 @@ from limitset.contraction._layer import (
     whitened_norm,
 )
 from limitset.contraction._metric import AbstractMetric, DiagonalMetric
-from limitset.contraction._search import singular_metric
+from limitset.contraction._search import mutual_scale, singular_metric
 from limitset.contraction._single_layer import Bound, flow_bound, step_bound
 from limitset.contraction._theorem import AbstractTheorem, diagonal_scale
 from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, SemiImplicitMap
@@ -92,33 +92,11 @@ def _layers(assembly: Assembly) -> list[Layer] | Unknown:
 
 
 def _suggested_scale(assembly: Assembly, layers: list[Layer]) -> Vector:
-    """A metric in which the coupling is skew if there is one, else the modules' own metrics.
-
-    `M L` skew means `m_i L_ij = -m_j L_ji`: each pair of coupled units fixes a ratio, and a sum of
-    logarithms along a spanning tree of the strongest pairs fixes the metric.
-    """
+    """A metric in which the coupling is skew if there is one, else the modules' own metrics."""
     coupling = np.asarray(assembly.coupling, np.float64)
-    mutual = np.sqrt(np.abs(coupling * coupling.T))
-    if not mutual.any():
+    if not (coupling * coupling.T).any():
         return np.concatenate([singular_metric(layer) for layer in layers])
-    size = len(coupling)
-    log_metric, placed = np.zeros(size), np.zeros(size, bool)
-    strength = np.where(mutual[0] > 0, mutual[0], 0.0)
-    parent = np.zeros(size, int)
-    placed[0] = True
-    for _ in range(size - 1):
-        candidate = int(np.argmax(np.where(placed, -1.0, strength)))
-        if strength[candidate] > 0:
-            source = parent[candidate]
-            ratio = abs(coupling[source, candidate] / coupling[candidate, source])
-            log_metric[candidate] = log_metric[source] + np.log(ratio)
-        placed[candidate] = True
-        stronger = ~placed & (mutual[candidate] > strength)
-        strength, parent = (
-            np.where(stronger, mutual[candidate], strength),
-            np.where(stronger, candidate, parent),
-        )
-    return np.exp(np.clip(log_metric - log_metric.mean(), -600, 600) / 2)
+    return mutual_scale(coupling)
 
 
 def _certify_flow(assembly: Assembly, layers: list[Layer], scale: Vector) -> Certificate | Unknown:

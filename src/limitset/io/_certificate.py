@@ -44,7 +44,6 @@ def certificate_document(
     else:
         claim = {"time": "discrete", "factor": float(certificate.factor or 0.0).hex()}
     gap = certificate.float32
-    modules = zip(certificate.module_theorems, certificate.module_bounds, strict=True)
     document: dict[str, Any] = {
         "statement": "contraction",
         "region": "all states and inputs",
@@ -52,10 +51,7 @@ def certificate_document(
         "claim": claim,
         "network": network_entry(certificate.system),
         "metric": _metric(certificate),
-        "witness": {
-            "modules": [{"theorem": t, "bound": float(b).hex()} for t, b in modules],
-            "coupling": [float(b).hex() for b in certificate.coupling_bounds],
-        },
+        "witness": _witness(certificate),
         "float32": None if gap is None else {k: float(v).hex() for k, v in vars(gap).items()},
     }
     return sealed(document, model)
@@ -96,6 +92,17 @@ def tensor(array: np.ndarray) -> dict[str, Any]:
         "dtype": str(array.dtype),
         "shape": list(array.shape),
         "data": base64.b64encode(little.tobytes()).decode(),
+    }
+
+
+def _witness(certificate: Certificate) -> dict[str, Any]:
+    """The numbers from which the claim follows."""
+    if certificate.theorem == "sector":
+        return {"multipliers": tensor(np.asarray(certificate.multipliers, np.float64))}
+    modules = zip(certificate.module_theorems, certificate.module_bounds, strict=True)
+    return {
+        "modules": [{"theorem": t, "bound": float(b).hex()} for t, b in modules],
+        "coupling": [float(b).hex() for b in certificate.coupling_bounds],
     }
 
 
