@@ -29,6 +29,8 @@ from limitset.dynamics import (
 from limitset.io import write_certificate
 from limitset.networks import Activation, Assembly, Elman, RateNetwork
 
+pytestmark = pytest.mark.usefixtures("no_shape_checks")
+
 FORMS = ("hopfield", "firing_rate")
 
 

@@ -99,6 +99,7 @@ def test_every_kind_is_proved_again_for_a_ball(name: str, size: int, radius: flo
     verdict = check(path)
     assert verdict.accepted, verdict.reason
     assert verdict.claim.count("for all weights within") == 1, verdict.claim
+    assert ("and a bias of 0" in verdict.claim) == (name == "pitchfork")
     exact = _document(proved(prove(family, *start)), family)
     assert exact["claim"]["weight_radius"] == (0.0).hex()
     path.write_bytes(sealed(exact))

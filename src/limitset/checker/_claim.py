@@ -123,7 +123,10 @@ def _bifurcation(document: dict[str, Any]) -> str:
     count = f"{_whole(claim['unstable'])} unstable eigenvalues"
     born = f"{kind.born} {_word(claim[kind.word])} it, {attract}"
     words = ", ".join([*numbers, count, born])
-    return f"{kind.name} of {_parameter(document)}: {words}{_spread(claim)}"
+    spread = _spread(claim)
+    if spread and document["statement"] == "pitchfork":
+        spread += " and a bias of 0"
+    return f"{kind.name} of {_parameter(document)}: {words}{spread}"
 
 
 def _cycle(document: dict[str, Any]) -> str:

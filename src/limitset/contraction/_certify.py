@@ -66,7 +66,7 @@ def certify(
     >>> answer = certify(RateNetwork(jnp.array([[-2.0, 0.5], [0.5, -2.0]])))
     >>> answer.theorem, round(answer.rate, 5), answer.evidence.label
     ('sector', 1.0, 'verified')
-    >>> [(attempt.theorem, round(attempt.bound, 6)) for attempt in answer.tried][0]
+    >>> answer.tried[0].theorem, round(answer.tried[0].bound, 6)
     ('absolute_value', 0.5)
     """
     _check(system, input_bound)
