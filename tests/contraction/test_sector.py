@@ -3,6 +3,7 @@
 import warnings
 
 import cvxpy as cp
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -202,13 +203,31 @@ def test_the_checker_agrees_about_every_kind(index: int, tmp_path):
     assert verdict.accepted, verdict.reason
 
 
+def derivative(system: AbstractFlow | AbstractMap, state: np.ndarray) -> np.ndarray:
+    """The Jacobian of what runs, without input."""
+    none = jnp.zeros(system.input_size)
+    if isinstance(system, AbstractFlow):
+        return np.asarray(jax.jacfwd(lambda x: system.velocity(0.0, x, none))(jnp.asarray(state)))
+    return np.asarray(jax.jacfwd(lambda x: system.advance(0, x, none))(jnp.asarray(state)))
+
+
 @pytest.mark.parametrize("index", range(9))
 def test_jacobians_at_all_corners_lie_in_the_model(index: int):
-    """`A + B D C` is the derivative of what runs, and decays as claimed, for random slopes."""
+    """`A + B D C` holds the derivative of what runs, and decays as claimed, for random slopes."""
     system = systems()[index]
     lure, certificate = lure_of(system), proved(system)
     assert isinstance(lure, Lure)
     rng = np.random.default_rng(index)
+    # The derivative at random states is linear in its slopes, which the model allows.
+    units = [np.outer(b, c).ravel() for b, c in zip(lure.B.mid.T, lure.C.mid, strict=True)]
+    for _ in range(10):
+        moved = derivative(system, rng.standard_normal(system.state_size)) - lure.A.mid
+        if not units:
+            assert np.abs(moved).max() < 1e-12
+            continue
+        slopes, *_ = np.linalg.lstsq(np.array(units).T, moved.ravel(), rcond=None)
+        assert np.abs(np.array(units).T @ slopes - moved.ravel()).max() < 1e-9
+        assert (slopes > -1e-9).all() and (slopes < lure.span + 1e-9).all()
     for _ in range(50):
         slopes = rng.choice([0.0, 0.3, 1.0], len(lure.span)) * lure.span
         jacobian = jnp.asarray(lure.A.mid + lure.B.mid * slopes @ lure.C.mid)

@@ -14,6 +14,7 @@ import pytest
 from source_tree import ROOT, SOURCES, module_name, parse
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PROMISED = re.compile(r"It prints `([^`]+)`")
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("README.md")]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
@@ -52,12 +53,23 @@ def has_examples(path: Path) -> bool:
     [page for page in PAGES if blocks(page)],
     ids=lambda page: page.relative_to(ROOT).as_posix(),
 )
-def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The blocks of a page run in order and share their names, in an empty folder."""
+def test_page_runs(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """The blocks of a page run in order and share their names, in an empty folder.
+
+    They print what the page says they do.
+    """
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for block in blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    for promised in PROMISED.findall(page.read_text(encoding="utf-8")):
+        assert promised in printed
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if has_examples(p)], ids=module_name)

@@ -68,6 +68,8 @@ WORDS += ["firing_rate", "rate", "elman", "assembly", "module_0", "explicit_eule
 WORDS += ["exponential_euler", "absolute_value", "singular_value", "vertices", "skew_feedback"]
 WORDS += ["continuous", "discrete", "float32", "float64", "diagonal", "quadratic", "sampled"]
 WORDS += ["contraction", "equilibrium", "hopf", "all_hopf", "krawczyk", "pure_class", "above"]
+WORDS += ["fold", "pitchfork", "flip", "neimark_sacker", "cycle", "branch", "all_equilibria"]
+WORDS += ["shooting", "search", "uniform_krawczyk", "sector", "bias", "origin"]
 WORDS += ["below", "gain", "shift", "direction", "stable", "unstable", "undecided"]
 
 
@@ -125,6 +127,33 @@ def forgeries(original: Document, rng: np.random.Generator) -> Iterator[tuple[Pa
         for other in values:
             if type(other) is not type(value) or other != value:
                 yield place, changed(original, place, other)
+
+
+def resized(original: Document) -> Iterator[tuple[Path_, Document]]:
+    """Each field dropped, and one added to each container, at every level."""
+    for place in walk(original):
+        value = at(original, place)
+        if place and place != ("digest",):
+            without = copy.deepcopy(original)
+            del at(without, place[:-1])[place[-1]]
+            yield place, without
+        if isinstance(value, dict | list):
+            more = copy.deepcopy(original)
+            inner = at(more, place)
+            if isinstance(inner, dict):
+                inner["zzz"] = 1
+            else:
+                inner.append(copy.deepcopy(value[-1]) if value else 1)
+            yield place, more
+
+
+def refused(document: Document, folder: Path, reason: str) -> None:
+    """A forger's file is refused for this reason, and its claim is not told as proved."""
+    path = folder / "lie.json"
+    path.write_bytes(sealed(document))
+    verdict = check(path)
+    assert not verdict.accepted and reason in verdict.reason, verdict
+    assert "[not proved]" in verdict.claim or not verdict.claim
 
 
 def tensor(entry: Document) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Acceptance: edited certificates of all equilibria are still true, or refused."""
 
-import copy
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from limitset.io._certificate import sealed as sealed_by_writer
 from limitset.networks import RateNetwork
 from limitset.proofs import AllEquilibria, prove_all_equilibria
 
-from .forgery import Document, accepts, at, forgeries, sealed, spelled, tensor, walk
+from .forgery import Document, accepts, forgeries, resized, sealed, spelled, tensor
 
 
 def _documents() -> dict[str, Document]:
@@ -109,20 +108,8 @@ def test_honest_certificates_are_true(kind: str, tmp_path: Path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_T25_no_field_can_be_dropped_or_added(kind: str, tmp_path: Path):
     original, path = documents()[kind], tmp_path / "field.json"
-    for place in walk(original):
-        value = at(original, place)
-        if place and place != ("digest",):
-            without = copy.deepcopy(original)
-            del at(without, place[:-1])[place[-1]]
-            assert not accepts(path, sealed(without)), place
-        if isinstance(value, dict | list):
-            more = copy.deepcopy(original)
-            inner = at(more, place)
-            if isinstance(inner, dict):
-                inner["zzz"] = 1
-            else:
-                inner.append(copy.deepcopy(value[-1]) if value else 1)
-            assert not accepts(path, sealed(more)), place
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # Places where another value may be accepted: the claim is still true, or says nothing.

@@ -1,6 +1,5 @@
 """Acceptance: edited certificates of bifurcations are still true, or refused."""
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from limitset.checker import check
 from limitset.dynamics import BiasFamily, MapFamily, RateMap, gain_map_family, shift_map_family
 from limitset.io import rebuild
 from limitset.networks import Elman, RateFamily, RateNetwork, gain_family, shift_family
@@ -27,14 +25,14 @@ from .bifurcations import CASES
 from .forgery import (
     Document,
     accepts,
-    at,
     changed,
     entry,
     forgeries,
+    refused,
+    resized,
     sealed,
     spelled,
     tensor,
-    walk,
 )
 
 BORN = {
@@ -137,20 +135,8 @@ def test_honest_certificates_are_true(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", ["fold", "pitchfork", "flip", "turning", "fold_of_cells"])
 def test_T25_no_field_can_be_dropped_or_added(name: str, tmp_path: Path):
     original, path = CASES[name]().document, tmp_path / "field.json"
-    for place in walk(original):
-        value = at(original, place)
-        if place and place != ("digest",):
-            without = copy.deepcopy(original)
-            del at(without, place[:-1])[place[-1]]
-            assert not accepts(path, sealed(without)), place
-        if isinstance(value, dict | list):
-            more = copy.deepcopy(original)
-            inner = at(more, place)
-            if isinstance(inner, dict):
-                inner["zzz"] = 1
-            else:
-                inner.append(copy.deepcopy(value[-1]) if value else 1)
-            assert not accepts(path, sealed(more)), place
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # Places where another value may be accepted: the claim is still true, or says nothing.
@@ -176,38 +162,30 @@ def test_T25_a_forged_field_claims_nothing_false(name: str, tmp_path: Path):
     assert "prover" in accepted
 
 
-def _refused(document: Document, folder: Path, reason: str) -> None:
-    path = folder / "lie.json"
-    path.write_bytes(sealed(document))
-    verdict = check(path)
-    assert not verdict.accepted and reason in verdict.reason, verdict
-    assert "[not proved]" in verdict.claim or not verdict.claim
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_wrong_counts_sides_and_signs_are_refused(name: str, tmp_path: Path):
+def test_wrong_counts_sides_and_signs_arerefused(name: str, tmp_path: Path):
     original = CASES[name]().document
     claim, word = original["claim"], BORN[original["statement"]][0]
     for unstable in (claim["unstable"] + 1, claim["unstable"] + 2, claim["unstable"] - 1):
-        _refused(changed(original, ("claim", "unstable"), unstable), tmp_path, "unstable")
+        refused(changed(original, ("claim", "unstable"), unstable), tmp_path, "unstable")
     side = {"above": "below", "below": "above"}[claim[word]]
-    _refused(changed(original, ("claim", word), side), tmp_path, "side")
-    _refused(changed(original, ("claim", "stable"), not claim["stable"]), tmp_path, "stability")
+    refused(changed(original, ("claim", word), side), tmp_path, "side")
+    refused(changed(original, ("claim", "stable"), not claim["stable"]), tmp_path, "stability")
     for number in ("parameter", "angle", "speed", "coefficient"):
         if number in claim:
             low, high = map(float.fromhex, claim[number])
             mirrored = [(-high).hex(), (-low).hex()]
-            _refused(changed(original, ("claim", number), mirrored), tmp_path, number)
+            refused(changed(original, ("claim", number), mirrored), tmp_path, number)
             beside = [(high + 1e-9).hex(), (high + 2e-9).hex()]
-            _refused(changed(original, ("claim", number), beside), tmp_path, number)
+            refused(changed(original, ("claim", number), beside), tmp_path, number)
             vague = [(low - 9.0).hex(), (high + 9.0).hex()]
             wide = changed(original, ("claim", number), vague)
             assert accepts(tmp_path / "vague.json", sealed(wide))
             # A vague interval has both signs; what follows is still that of the true one.
-            _refused(changed(wide, ("claim", word), side), tmp_path, "side")
+            refused(changed(wide, ("claim", word), side), tmp_path, "side")
     if "center" in claim:
         moved = entry(tensor(claim["center"]) + 1e-3)
-        _refused(changed(original, ("claim", "center"), moved), tmp_path, "box of the state")
+        refused(changed(original, ("claim", "center"), moved), tmp_path, "box of the state")
 
 
 def test_one_statement_is_not_another(tmp_path: Path):
@@ -238,4 +216,4 @@ def test_candidates_prove_nothing(tmp_path: Path):
     lie = changed(original, ("witness", "phi"), entry(np.zeros_like(phi)))
     assert not accepts(tmp_path / "lie.json", sealed(lie))
     short = changed(original, ("witness", "phi"), entry(phi[:1]))
-    _refused(short, tmp_path, "does not fit")
+    refused(short, tmp_path, "does not fit")

@@ -12,7 +12,6 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from limitset.checker import check
 from limitset.dynamics import BiasFamily
 from limitset.io import rebuild
 from limitset.io._branch_certificate import branch_fields
@@ -21,7 +20,18 @@ from limitset.io._certificate import sealed as with_prover
 from limitset.networks import RateFamily, RateNetwork, gain_family, shift_family
 from limitset.proofs import ProvedBranch, Refusal, prove_branch
 
-from .forgery import Document, accepts, changed, entry, forgeries, sealed, spelled, tensor, walk
+from .forgery import (
+    Document,
+    accepts,
+    changed,
+    entry,
+    forgeries,
+    refused,
+    resized,
+    sealed,
+    spelled,
+    tensor,
+)
 
 KINDS = ["origin", "fold", "hopf"]
 # Where a change may leave a true certificate.
@@ -171,51 +181,39 @@ def test_T25_a_forged_field_claims_nothing_false(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_T25_every_field_is_needed(kind: str, documents: dict[str, Document], tmp_path: Path):
-    original, path = documents[kind], tmp_path / "less.json"
-    for place in walk(original):
-        if not place or place[0] in ("digest", "prover", "model"):
-            continue
-        less = copy.deepcopy(original)
-        parent: Any = less
-        for key in place[:-1]:
-            parent = parent[key]
-        del parent[place[-1]]
-        assert not accepts(path, sealed(less)), place
+def test_T25_no_field_can_be_dropped_or_added(
+    kind: str, documents: dict[str, Document], tmp_path: Path
+):
+    original, path = documents[kind], tmp_path / "field.json"
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # Liars.
 
 
-def _refused(document: Document, folder: Path, reason: str) -> None:
-    path = folder / "lie.json"
-    path.write_bytes(sealed(document))
-    verdict = check(path)
-    assert not verdict.accepted and reason in verdict.reason, verdict
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_other_counts_are_refused(kind: str, documents: dict[str, Document], tmp_path: Path):
+def test_other_counts_arerefused(kind: str, documents: dict[str, Document], tmp_path: Path):
     original = documents[kind]
     claim = original["claim"]
     for name in ("hopf", "folds", "pitchforks"):
         for other in (claim[name] + 1, claim[name] - 1):
-            _refused(changed(original, ("claim", name), other), tmp_path, f"number of {name}")
+            refused(changed(original, ("claim", name), other), tmp_path, f"number of {name}")
     (event,) = claim["events"]
     for events in ([], [event, event], [{**event, "unstable": event["unstable"][::-1]}]):
         lie = changed(original, ("claim", "events"), events)
-        _refused(lie, tmp_path, "event")
+        refused(lie, tmp_path, "event")
     # Another name for the event, with the counts that go with it.
     names = {"hopf": "hopf", "fold": "folds", "pitchfork": "pitchforks"}
     for other in set(names) - {event["kind"]}:
         lie = changed(original, ("claim", "events", 0, "kind"), other)
         lie["claim"][names[event["kind"]]] -= 1
         lie["claim"][names[other]] += 1
-        _refused(lie, tmp_path, "is not established")
+        refused(lie, tmp_path, "is not established")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_curve_with_a_gap_is_refused(kind: str, documents: dict[str, Document], tmp_path: Path):
+def test_a_curve_with_a_gap_isrefused(kind: str, documents: dict[str, Document], tmp_path: Path):
     original = documents[kind]
     points, normals = (tensor(original["witness"][name]) for name in ("points", "normals"))
 
@@ -227,12 +225,12 @@ def test_a_curve_with_a_gap_is_refused(kind: str, documents: dict[str, Document]
     backwards = slice(None, None, -1)
     there_and_back = [*range(last + 1), *range(last - 1, -1, -1)]
     for chosen in (slice(1, None), slice(0, last), backwards, [0, 0, *range(1, last + 1)]):
-        _refused(walk_of(chosen), tmp_path, "")
-    _refused(walk_of(there_and_back), tmp_path, "")
+        refused(walk_of(chosen), tmp_path, "")
+    refused(walk_of(there_and_back), tmp_path, "")
     # Once more over the event: it would count twice.
     if kind != "origin":
         around = [*range(last), *range(last - 1, 0, -1), *range(2, last + 1)]
-        _refused(walk_of(around), tmp_path, "")
+        refused(walk_of(around), tmp_path, "")
 
 
 def test_one_long_step_is_refused_or_true(documents: dict[str, Document], tmp_path: Path):
@@ -240,21 +238,21 @@ def test_one_long_step_is_refused_or_true(documents: dict[str, Document], tmp_pa
         original = documents[kind]
         points, normals = (tensor(original["witness"][name]) for name in ("points", "normals"))
         lie = changed(original, ("witness", "points"), entry(points[[0, -1]]))
-        _refused(changed(lie, ("witness", "normals"), entry(normals[[0, -1]])), tmp_path, "")
+        refused(changed(lie, ("witness", "normals"), entry(normals[[0, -1]])), tmp_path, "")
 
 
 def test_the_origin_is_no_curve_of_biased_networks(documents: dict[str, Document], tmp_path: Path):
     original = documents["origin"]
     lie = copy.deepcopy(original)
     lie["network"]["tensors"]["bias"] = entry(np.array([1e-300, 0.0]))
-    _refused(lie, tmp_path, "symmetry")
+    refused(lie, tmp_path, "symmetry")
     lie = changed(original, ("network", "config", "activation"), "sigmoid")
-    _refused(lie, tmp_path, "symmetry")
+    refused(lie, tmp_path, "symmetry")
     lie = changed(documents["hopf"], ("claim", "at_origin"), True)
-    _refused(lie, tmp_path, "symmetry")
+    refused(lie, tmp_path, "symmetry")
 
 
-def test_the_end_on_a_hopf_point_is_refused(documents: dict[str, Document], tmp_path: Path):
+def test_the_end_on_a_hopf_point_isrefused(documents: dict[str, Document], tmp_path: Path):
     """The interval ends exactly where the pair is on the axis: 0.25, by symmetry."""
     original = documents["origin"]
     points, normals = (tensor(original["witness"][name]) for name in ("points", "normals"))
@@ -265,7 +263,7 @@ def test_the_end_on_a_hopf_point_is_refused(documents: dict[str, Document], tmp_
         lie = changed(lie, ("witness", "normals"), entry(normals[: len(ends)]))
         lie["claim"] |= {"interval": [(0.0).hex(), (0.25).hex()], "exit": (0.25).hex()}
         lie["claim"] |= {"hopf": count, "events": original["claim"]["events"][:count]}
-        _refused(lie, tmp_path, "")
+        refused(lie, tmp_path, "")
 
 
 def test_lines_of_equilibria_are_no_pitchforks(tmp_path: Path):
@@ -276,6 +274,6 @@ def test_lines_of_equilibria_are_no_pitchforks(tmp_path: Path):
     document = json.loads(canonical_text(with_prover(branch_fields(record, family), None)))
     assert accepts(tmp_path / "fork.json", sealed(document))
     lie = changed(document, ("network", "config", "leak"), 0.0)
-    _refused(lie, tmp_path, "pitchfork")
+    refused(lie, tmp_path, "pitchfork")
     ends = [(-0.9).hex(), (0.5).hex()]
-    _refused(changed(lie, ("claim", "events", 0, "parameter"), ends), tmp_path, "pitchfork")
+    refused(changed(lie, ("claim", "events", 0, "parameter"), ends), tmp_path, "pitchfork")

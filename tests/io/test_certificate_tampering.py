@@ -39,7 +39,7 @@ from limitset.dynamics import (
 from limitset.io import Model, load, rebuild, save, write_certificate
 from limitset.networks import ACTIVATIONS, Assembly, Elman, Form, RateNetwork
 
-from .forgery import Document, accepts, at, changed, forgeries, sealed, tensor, walk
+from .forgery import Document, accepts, changed, forgeries, resized, sealed, tensor
 
 # The certificates that are tampered with.
 
@@ -180,23 +180,8 @@ def test_no_field_can_be_dropped_or_added(kind: str, models: dict[str, Path], tm
     """At every level, with and without a new digest; unknown content is never ignored."""
     original = json.loads(certificate_in(models[kind]).read_bytes())
     path = tmp_path / "field.json"
-    for place in walk(original):
-        value = at(original, place)
-        forged = []
-        if place and place != ("digest",):
-            without = copy.deepcopy(original)
-            del at(without, place[:-1])[place[-1]]
-            forged.append(without)
-        if isinstance(value, dict):
-            more = copy.deepcopy(original)
-            at(more, place)["zzz"] = 1
-            forged.append(more)
-        elif isinstance(value, list):
-            more = copy.deepcopy(original)
-            at(more, place).append(copy.deepcopy(value[-1]) if value else 1)
-            forged.append(more)
-        for document in forged:
-            assert not accepts(path, sealed(document)), place
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # What a certificate says, decided in another way: all corners of the slope box, in float64.

@@ -1,6 +1,5 @@
 """Acceptance: edited certificates of periodic orbits are still true, or refused."""
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +23,13 @@ from oscillators import SLOW, network
 from .forgery import (
     Document,
     accepts,
-    at,
     changed,
     entry,
     forgeries,
+    resized,
     sealed,
     spelled,
     tensor,
-    walk,
 )
 
 KINDS = ["plain", "driven"]
@@ -154,20 +152,8 @@ def test_T25_no_field_can_be_dropped_or_added(
     kind: str, paths: dict[str, Path], tmp_path: Path
 ) -> None:
     original, path = _read(paths[kind]), tmp_path / "field.json"
-    for place in walk(original):
-        value = at(original, place)
-        if place and place != ("digest",):
-            without = copy.deepcopy(original)
-            del at(without, place[:-1])[place[-1]]
-            assert not accepts(path, sealed(without)), place
-        if isinstance(value, dict | list):
-            more = copy.deepcopy(original)
-            inner = at(more, place)
-            if isinstance(inner, dict):
-                inner["zzz"] = 1
-            else:
-                inner.append(copy.deepcopy(value[-1]) if value else 1)
-            assert not accepts(path, sealed(more)), place
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # Places where another value may be accepted: the claim is still true, or says nothing.

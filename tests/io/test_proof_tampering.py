@@ -1,6 +1,5 @@
 """Acceptance: edited certificates of equilibria and Hopf points are still true, or refused."""
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +35,14 @@ from proofs.judging import FOUR_NEURONS
 from .forgery import (
     Document,
     accepts,
-    at,
     changed,
     entry,
     forgeries,
+    refused,
+    resized,
     sealed,
     spelled,
     tensor,
-    walk,
 )
 
 
@@ -275,20 +274,8 @@ def test_honest_certificates_are_accepted(kind: str, paths: dict[str, Path]):
 @pytest.mark.parametrize("kind", KINDS)
 def test_T25_no_field_can_be_dropped_or_added(kind: str, paths: dict[str, Path], tmp_path: Path):
     original, path = _read(paths[kind]), tmp_path / "field.json"
-    for place in walk(original):
-        value = at(original, place)
-        if place and place != ("digest",):
-            without = copy.deepcopy(original)
-            del at(without, place[:-1])[place[-1]]
-            assert not accepts(path, sealed(without)), place
-        if isinstance(value, dict | list):
-            more = copy.deepcopy(original)
-            inner = at(more, place)
-            if isinstance(inner, dict):
-                inner["zzz"] = 1
-            else:
-                inner.append(copy.deepcopy(value[-1]) if value else 1)
-            assert not accepts(path, sealed(more)), place
+    for place, document in resized(original):
+        assert not accepts(path, sealed(document)), place
 
 
 # Places where another value may be accepted: the claim is still true, or says nothing.
@@ -316,69 +303,59 @@ def test_T25_a_forged_field_claims_nothing_false(kind: str, paths: dict[str, Pat
 # Liars.
 
 
-def _refused(document: Document, folder: Path, reason: str) -> None:
-    path = folder / "lie.json"
-    path.write_bytes(sealed(document))
-    verdict = check(path)
-    assert not verdict.accepted and reason in verdict.reason, verdict
-    assert "[not proved]" in verdict.claim or not verdict.claim
-
-
 def _interval(center: float, radius: float) -> list[str]:
     return [(center - radius).hex(), (center + radius).hex()]
 
 
-def test_the_planar_coefficient_is_refused(paths: dict[str, Path], tmp_path: Path):
+def test_the_planar_coefficient_isrefused(paths: dict[str, Path], tmp_path: Path):
     """Without the resolvent terms the sign is wrong here: `-0.25522`, where `+0.62823` is true."""
     original = _read(paths["gain"])
     assert abs(_ends(original["claim"]["lyapunov_coefficient"])[0] - 0.6282256) < 1e-7
     lie = changed(original, ("claim", "lyapunov_coefficient"), _interval(-0.25522, 1e-4))
     lie["claim"] |= {"cycles": "above", "stable": True}
-    _refused(lie, tmp_path, "lyapunov_coefficient")
+    refused(lie, tmp_path, "lyapunov_coefficient")
     # A vague interval has both signs; the side must still be that of the true one.
     vague = changed(original, ("claim", "lyapunov_coefficient"), _interval(0.0, 10.0))
     path = tmp_path / "vague.json"
     assert accepts(path, sealed(vague))
     side = {"above": "below", "below": "above"}[original["claim"]["cycles"]]
-    _refused(changed(vague, ("claim", "cycles"), side), tmp_path, "other side")
-    _refused(changed(vague, ("claim", "stable"), True), tmp_path, "stability of the cycles")
+    refused(changed(vague, ("claim", "cycles"), side), tmp_path, "other side")
+    refused(changed(vague, ("claim", "stable"), True), tmp_path, "stability of the cycles")
 
 
 @pytest.mark.parametrize("kind", HOPF)
-def test_wrong_counts_sides_and_signs_are_refused(
-    kind: str, paths: dict[str, Path], tmp_path: Path
-):
+def test_wrong_counts_sides_and_signs_arerefused(kind: str, paths: dict[str, Path], tmp_path: Path):
     original = _read(paths[kind])
     claim = original["claim"]
     for unstable in (claim["unstable"] + 1, claim["unstable"] + 2, claim["unstable"] - 2):
-        _refused(changed(original, ("claim", "unstable"), unstable), tmp_path, "unstable")
+        refused(changed(original, ("claim", "unstable"), unstable), tmp_path, "unstable")
     side = {"above": "below", "below": "above"}[claim["cycles"]]
-    _refused(changed(original, ("claim", "cycles"), side), tmp_path, "other side")
-    _refused(changed(original, ("claim", "stable"), not claim["stable"]), tmp_path, "stability")
+    refused(changed(original, ("claim", "cycles"), side), tmp_path, "other side")
+    refused(changed(original, ("claim", "stable"), not claim["stable"]), tmp_path, "stability")
     for name in ("parameter", "frequency", "crossing", "lyapunov_coefficient"):
         low, high = _ends(claim[name])
         mirrored = [(-high).hex(), (-low).hex()]
-        _refused(changed(original, ("claim", name), mirrored), tmp_path, name)
+        refused(changed(original, ("claim", name), mirrored), tmp_path, name)
         beside = [(high + 1e-9).hex(), (high + 2e-9).hex()]
-        _refused(changed(original, ("claim", name), beside), tmp_path, name)
+        refused(changed(original, ("claim", name), beside), tmp_path, name)
 
 
 def test_a_negative_coefficient_alone_makes_no_stable_cycle(paths: dict[str, Path], tmp_path: Path):
     original = _read(paths["shift"])
     assert original["claim"]["unstable"] == 2
     assert _ends(original["claim"]["lyapunov_coefficient"])[1] < 0
-    _refused(changed(original, ("claim", "stable"), True), tmp_path, "stability of the cycles")
+    refused(changed(original, ("claim", "stable"), True), tmp_path, "stability of the cycles")
 
 
 def test_all_points_or_none(paths: dict[str, Path], tmp_path: Path):
     original = _read(paths["all"])
     points = original["claim"]["points"]
     for other in (points[:1], points[1:], [], [*points, points[0]], points[::-1]):
-        _refused(changed(original, ("claim", "points"), other), tmp_path, "")
+        refused(changed(original, ("claim", "points"), other), tmp_path, "")
     point = {**points[1], "unstable": 0, "stable": True}
-    _refused(changed(original, ("claim", "points", 1), point), tmp_path, "unstable")
+    refused(changed(original, ("claim", "points", 1), point), tmp_path, "unstable")
     skewed = changed(original, ("network", "config", "leak"), 1.0)
-    _refused(skewed, tmp_path, "leak 0")
+    refused(skewed, tmp_path, "leak 0")
 
 
 @pytest.mark.parametrize("kind", ["stable", "driven", "unstable"])
@@ -390,7 +367,7 @@ def test_equilibria_are_not_claimed_beyond_the_truth(
 
     center, radius = tensor(claim["center"]), tensor(claim["radius"])
     moved = changed(original, ("claim", "center"), entry(center + 1e-3))
-    _refused(moved, tmp_path, "within the radius")
+    refused(moved, tmp_path, "within the radius")
     # Off by 1e-6: refused with a radius of 1e-7, accepted with 1e-5.
     shifted = changed(original, ("claim", "center"), entry(center + 1e-6))
     for size, fits in ((1e-7, False), (1e-5, True)):
@@ -404,13 +381,13 @@ def test_equilibria_are_not_claimed_beyond_the_truth(
     assert not accepts(
         tmp_path / "word.json", sealed(changed(original, ("claim", "stability"), word))
     )
-    _refused(changed(original, ("claim", "index"), -claim["index"]), tmp_path, "index")
+    refused(changed(original, ("claim", "index"), -claim["index"]), tmp_path, "index")
     vague = changed(original, ("claim", "stability"), "undecided")
     vague["witness"] = None
     assert accepts(tmp_path / "vague.json", sealed(vague))
 
 
-def test_stale_weights_are_refused(paths: dict[str, Path], tmp_path: Path):
+def test_stale_weights_arerefused(paths: dict[str, Path], tmp_path: Path):
     """The claim of one network under the weights of another, 1e-5 away."""
     for kind in ("stable", "driven", "gain", "shift", "all"):  # the others rest at 0 whatever W
         original = _read(paths[kind])

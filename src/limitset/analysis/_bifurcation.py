@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from limitset.analysis._continuation import Branch, continue_equilibria
+from limitset.analysis._newton import newton, state_jacobian
 from limitset.dynamics import Field, hopf_system
 
 Vector = Float[np.ndarray, " n"]
@@ -85,20 +86,9 @@ def polish_hopf_point(field: Field, candidate: HopfCandidate) -> HopfCandidate |
             np.imag(vector),
         ]
     )
-    for _ in range(20):
-        parts = _augmented(field, jnp.asarray(phi), jnp.asarray(unknown))
-        value, jacobian = (np.asarray(part) for part in parts)
-        try:
-            change = np.linalg.solve(jacobian, value)
-        except np.linalg.LinAlgError:
-            return None
-        unknown = unknown - change
-        size = np.linalg.norm(change)
-        if not np.isfinite(size):
-            return None
-        if size <= 1e-12 * (1 + np.linalg.norm(unknown)):
-            return _candidate(unknown)
-    return None
+    fixing = jnp.asarray(phi)
+    found = newton(lambda z: _augmented(field, fixing, z), unknown)
+    return None if found is None else _candidate(found)
 
 
 @eqx.filter_jit
@@ -113,7 +103,7 @@ def _augmented(
 
 def _polished(field: Field, branch: Branch, index: int) -> HopfCandidate | None:
     state, parameter = branch.states[index], branch.parameters[index]
-    jacobian = np.asarray(_jacobian(field, jnp.asarray(state), jnp.asarray(parameter)))
+    jacobian = np.asarray(state_jacobian(field, jnp.asarray(state), jnp.asarray(parameter)))
     values, vectors = np.linalg.eig(jacobian)
     upper = np.flatnonzero(np.imag(values) > 1e-9)
     if not len(upper):
@@ -130,11 +120,6 @@ def _polished(field: Field, branch: Branch, index: int) -> HopfCandidate | None:
     if polished is None or polished.frequency <= 1e-8:
         return None
     return polished if abs(polished.parameter - parameter) < 1 + abs(parameter) else None
-
-
-@eqx.filter_jit
-def _jacobian(field: Any, x: Float[Array, " n"], a: Float[Array, ""]) -> Float[Array, "n n"]:
-    return jax.jacfwd(lambda y: field(y, a))(x)
 
 
 def _fixing_vector(vector: Complex[np.ndarray, " n"]) -> Vector:

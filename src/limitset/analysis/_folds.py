@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from limitset.analysis._continuation import Branch, continue_equilibria
+from limitset.analysis._newton import newton, state_jacobian
 from limitset.dynamics import Field
 
 Vector = Float[np.ndarray, " n"]
@@ -76,21 +77,12 @@ def polish_fold(field: Field, candidate: FoldCandidate) -> FoldCandidate | None:
     """Newton's method on the augmented system, or `None` where it does not converge."""
     phi = candidate.vector / np.linalg.norm(candidate.vector)
     unknown = np.concatenate([[candidate.parameter], candidate.state, phi])
-    for _ in range(20):
-        parts = _augmented(field, jnp.asarray(phi), jnp.asarray(unknown))
-        value, jacobian = (np.asarray(part) for part in parts)
-        try:
-            change = np.linalg.solve(jacobian, value)
-        except np.linalg.LinAlgError:
-            return None
-        unknown = unknown - change
-        size = np.linalg.norm(change)
-        if not np.isfinite(size):
-            return None
-        if size <= 1e-12 * (1 + np.linalg.norm(unknown)):
-            state, vector = np.split(unknown[1:], 2)
-            return FoldCandidate(float(unknown[0]), state, vector)
-    return None
+    fixing = jnp.asarray(phi)
+    found = newton(lambda z: _augmented(field, fixing, z), unknown)
+    if found is None:
+        return None
+    state, vector = np.split(found[1:], 2)
+    return FoldCandidate(float(found[0]), state, vector)
 
 
 @eqx.filter_jit
@@ -107,7 +99,7 @@ def _augmented(
 
 def _polished(field: Field, branch: Branch, index: int) -> FoldCandidate | None:
     state, parameter = branch.states[index], float(branch.parameters[index])
-    jacobian = np.asarray(_jacobian(field, jnp.asarray(state), jnp.asarray(parameter)))
+    jacobian = np.asarray(state_jacobian(field, jnp.asarray(state), jnp.asarray(parameter)))
     guess = FoldCandidate(parameter, state, np.linalg.svd(jacobian)[2][-1])
     polished = polish_fold(field, guess)
     if polished is None:
@@ -118,11 +110,6 @@ def _polished(field: Field, branch: Branch, index: int) -> FoldCandidate | None:
     reach = np.ptp(points, axis=0).max() if len(points) > 1 else 0.0
     moved = max(np.abs(polished.state - state).max(), abs(polished.parameter - parameter))
     return polished if moved <= reach else None
-
-
-@eqx.filter_jit
-def _jacobian(field: Any, x: Float[Array, " n"], a: Float[Array, ""]) -> Float[Array, "n n"]:
-    return jax.jacfwd(lambda y: field(y, a))(x)
 
 
 def _same(one: FoldCandidate, other: FoldCandidate) -> bool:

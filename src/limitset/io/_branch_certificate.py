@@ -6,8 +6,8 @@ import numpy as np
 
 from limitset._result import InputProblem
 from limitset.dynamics import BiasFamily, MapFamily
-from limitset.io._certificate import network_entry, tensor
-from limitset.io._proof_entries import exact, interval, split_family
+from limitset.io._certificate import network_entry
+from limitset.io._proof_entries import exact, interval, split_bias, split_family
 from limitset.networks import RateFamily, RateNetwork
 from limitset.proofs import Ball, BranchEvent, EventKind, ProvedBranch
 
@@ -64,7 +64,7 @@ def _split(family: Family) -> tuple[RateNetwork, dict[str, Any]]:
     if isinstance(family, RateFamily):
         return split_family(family)
     if isinstance(family, BiasFamily) and isinstance(family.system, RateNetwork):
-        return family.system, {"kind": "bias", "direction": tensor(np.asarray(family.direction))}
+        return family.system, split_bias(family)[1]
     raise InputProblem(
         "a certificate of a branch needs a RateFamily or a BiasFamily of a RateNetwork, not this "
         f"{type(family).__name__}; prove it for one of them"
