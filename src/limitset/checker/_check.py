@@ -13,21 +13,17 @@ from limitset.checker._all_hopf import prove_all_hopf
 from limitset.checker._bifurcation import prove_bifurcation
 from limitset.checker._branch import prove_branch
 from limitset.checker._claim import describe
-from limitset.checker._contraction import prove_contraction
 from limitset.checker._cycle import prove_cycle
 from limitset.checker._equilibrium import prove_equilibrium
 from limitset.checker._float32 import prove_float32
 from limitset.checker._hopf import prove_hopf
 from limitset.checker._model import compare_model, find_model
-from limitset.checker._network import Network, read_network
-from limitset.checker._sector import prove_sector
+from limitset.checker._network import Network
+from limitset.checker._systems import prove_theorem, read_system
 
 
 def _prove_contraction(document: dict[str, Any], network: Network) -> None:
-    if document["theorem"] == "sector":
-        prove_sector(document, network)
-    else:
-        prove_contraction(document, network)
+    prove_theorem(document, network)
     if document["float32"] is not None:
         prove_float32(document, network)
 
@@ -86,7 +82,7 @@ def check(
     document = _document.read_object(raw, ascii(os.fspath(path)), _document.FORMAT)
     try:
         _document.check_form(raw, document)
-        network = read_network(document["network"])
+        network = read_system(document["network"])
         claim = describe(document, network, "not proved")
         folder = find_model(path) if model is None else Path(model)
         if folder is not None:

@@ -8,7 +8,7 @@ from limitset._result import InputProblem
 from limitset.cli._answer import print_json
 from limitset.cli._devices import set_up_processor
 from limitset.cli._progress import training_bar
-from limitset.contraction import Answer, Certificate, certify, explain
+from limitset.contraction import Answer, Certificate, DiagonalMetric, certify, explain
 from limitset.io import Model, require_writable, save, write_certificate
 from limitset.training import Trained, find_task, parse_settings, train_task
 
@@ -64,7 +64,8 @@ def save_trained(trained: Trained, folder: Path) -> Answer:
         "trained_parameters": trained.parameters,
         "epochs": len(trained.fit.history),
     }
-    save(folder, Model(running.system, running.readout, metric, about))
+    stored = metric if isinstance(metric, DiagonalMetric) else None
+    save(folder, Model(running.system, running.readout, stored, about))
     answer = certify(running.system, metric=metric)
     if isinstance(answer, Certificate):
         write_certificate(answer, folder / "certificates" / "contraction.json", model=folder)

@@ -14,6 +14,7 @@ from ._initialise import delay_line_assembly as delay_line_assembly
 from ._metric import AbstractMetric as AbstractMetric
 from ._metric import DiagonalMetric as DiagonalMetric
 from ._metric import QuadraticMetric as QuadraticMetric
+from ._parametrisation import AbstractParametrisation as AbstractParametrisation
 from ._parametrise import AbsoluteValueWeight as AbsoluteValueWeight
 from ._parametrise import AbstractWeightParametrisation as AbstractWeightParametrisation
 from ._parametrise import SingularValueWeight as SingularValueWeight

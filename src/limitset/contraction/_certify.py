@@ -10,13 +10,15 @@ from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction._certificate import Answer, Attempt, Certificate, Unknown
 from limitset.contraction._float32 import float32_gap
-from limitset.contraction._instability import KNOWN, refute
+from limitset.contraction._instability import refute
 from limitset.contraction._metric import AbstractMetric
 from limitset.contraction._sector import Sector
 from limitset.contraction._single_layer import AbsoluteValue, SingularValue
 from limitset.contraction._skew_feedback import SkewFeedback
 from limitset.contraction._theorem import AbstractTheorem
 from limitset.contraction._vertices import Vertices
+from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, RateMap, SemiImplicitMap
+from limitset.networks import Assembly, Elman, RateNetwork
 from limitset.proofs import require_sound_arithmetic
 
 THEOREMS: tuple[AbstractTheorem, ...] = (
@@ -25,6 +27,17 @@ THEOREMS: tuple[AbstractTheorem, ...] = (
     SkewFeedback(),
     Vertices(),
     Sector(),
+)
+
+# The classes that theorems speak of: exactly these, no subclass.
+_KNOWN = (
+    RateNetwork,
+    RateMap,
+    Elman,
+    Assembly,
+    SemiImplicitMap,
+    EulerAssemblyMap,
+    ExponentialAssemblyMap,
 )
 
 # A simpler theorem, and its simpler metric, stand unless a later one gains more than this.
@@ -103,7 +116,7 @@ def _altered_class(system: AbstractFlow | AbstractMap) -> str | None:
     """The name of a subclass of a known system, inside or outside; theorems know the class only."""
 
     def altered(node: object) -> bool:
-        return isinstance(node, KNOWN) and type(node) not in KNOWN
+        return isinstance(node, _KNOWN) and type(node) not in _KNOWN
 
     nodes = filter(altered, jax.tree.leaves(system, is_leaf=altered))
     return next((type(node).__name__ for node in nodes), None)

@@ -50,7 +50,7 @@ def refute(system: AbstractFlow | AbstractMap) -> Refuted | None:
 
     **Returns:** the refutation, or `None`: then nothing is known.
     """
-    if not isinstance(system, KNOWN) or system.state_size > _LARGEST:
+    if not isinstance(system, _REFUTABLE) or system.state_size > _LARGEST:
         return None
     continuous = isinstance(system, AbstractFlow)
     for state in _states(system):
@@ -68,7 +68,7 @@ def refute(system: AbstractFlow | AbstractMap) -> Refuted | None:
     return None
 
 
-KNOWN = (
+_REFUTABLE = (
     RateNetwork,
     RateMap,
     Elman,

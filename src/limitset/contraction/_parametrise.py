@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from limitset._result import InputProblem
 from limitset.contraction._metric import DiagonalMetric
+from limitset.contraction._parametrisation import AbstractParametrisation
 from limitset.networks import Activation, Assembly, Form, RateNetwork, find_activation
 
 
@@ -30,6 +31,10 @@ class AbstractWeightParametrisation(eqx.Module):
     @abc.abstractmethod
     def explicit(self, limit: float) -> WeightAndScale:
         """Weights whose certified bound is `limit` (leak over largest slope, times the margin)."""
+
+    @abc.abstractmethod
+    def idle(self) -> int:
+        """How many of the stored numbers have no effect."""
 
 
 class AbsoluteValueWeight(AbstractWeightParametrisation):
@@ -58,6 +63,10 @@ class AbsoluteValueWeight(AbstractWeightParametrisation):
         right = scale / jnp.sqrt(columns)
         return WeightAndScale(left[..., :, None] * self.theta * right[..., None, :], scale)
 
+    def idle(self) -> int:
+        """None."""
+        return 0
+
 
 class SingularValueWeight(AbstractWeightParametrisation):
     """`W = S^-1 U diag(limit sigmoid(spectrum)) V^T S`, U and V Cayley transforms of skew parts.
@@ -83,6 +92,10 @@ class SingularValueWeight(AbstractWeightParametrisation):
             _cayley(self.right), -1, -2
         )
         return WeightAndScale(core * scale[..., None, :] / scale[..., :, None], scale)
+
+    def idle(self) -> int:
+        """The diagonals of both skew parts; of each, one triangle mirrors the other."""
+        return 2 * self.spectrum.size
 
 
 def _cayley(free: Float[Array, "*p n n"]) -> Float[Array, "*p n n"]:
@@ -120,7 +133,7 @@ class SkewCoupling(eqx.Module):
         return (lower - lower.T) * (scale[None, :] / scale[:, None])
 
 
-class StableAssembly(eqx.Module):
+class StableAssembly(AbstractParametrisation):
     """Free parameters of an assembly that contracts for every value they can take.
 
     Modules contract by their weight parametrisation, coupling is negative feedback in their metric.
@@ -177,6 +190,12 @@ class StableAssembly(eqx.Module):
     def metric(self) -> DiagonalMetric:
         """The metric that certifies `explicit()`; a proposal that `certify` still verifies."""
         return DiagonalMetric(self._solve().scale.reshape(-1).astype(jnp.float64))
+
+    def idle(self) -> int:
+        """What the coupling and the weights do not use."""
+        sizes = self.coupling.sizes
+        size, inside = sum(sizes), sum(k * k for k in sizes)
+        return size * size - (size * size - inside) // 2 + self.weights.idle()
 
     def _solve(self) -> WeightAndScale:
         lowest, highest = self.activation.slope_interval or (0.0, 0.0)

@@ -16,7 +16,8 @@ from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction import DiagonalMetric
 from limitset.io._atomic import write_together
-from limitset.io._describe import Config, Tensors, describe, rebuild, require_one_dtype
+from limitset.io._describe import describe, rebuild
+from limitset.io._entries import Config, Tensors, require_one_dtype
 from limitset.networks import LinearReadout
 
 FORMAT = "limitset-model/1"

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from limitset._result import InputProblem
 from limitset._system import AbstractMap
-from limitset.contraction import DiagonalMetric, SingularValueWeight, StableAssembly
+from limitset.contraction import AbstractParametrisation, StableAssembly
 from limitset.dynamics import AbstractScheme, discretise, simulate
 from limitset.networks import (
     Activation,
@@ -19,7 +20,7 @@ from limitset.networks import (
 )
 
 
-class FreeAssembly(eqx.Module):
+class FreeAssembly(AbstractParametrisation):
     """An assembly with free weights and free coupling: no theorem, for comparison.
 
     **Arguments:** `weights` (modules, units, units); `coupling` (n, n), of which only the blocks
@@ -52,9 +53,13 @@ class FreeAssembly(eqx.Module):
         coupling = jnp.where(owner[:, None] == owner[None, :], 0.0, self.coupling)
         return Assembly(modules, coupling)
 
-    def metric(self) -> DiagonalMetric | None:
+    def metric(self) -> None:
         """None: free weights come with no proposal."""
         return None
+
+    def idle(self) -> int:
+        """The diagonal blocks of the coupling."""
+        return self.weights.size
 
 
 def freed(core: StableAssembly) -> FreeAssembly:
@@ -86,30 +91,28 @@ class RunningClassifier(eqx.Module):
 class SequenceClassifier(eqx.Module):
     """Free parameters of a classifier.
 
-    **Arguments:** `core`, `readout`, `scheme`; `readout_gain` multiplies the states before the
-    readout while training, so that one learning rate suits small states and large scores.
+    **Arguments:** `core`, `readout`; `scheme`, `None` if the core is a map; `readout_gain`
+    multiplies the states before the readout while training, so that one learning rate suits small
+    states and large scores.
     """
 
-    core: StableAssembly | FreeAssembly
+    core: AbstractParametrisation
     readout: LinearReadout
-    scheme: AbstractScheme
+    scheme: AbstractScheme | None
     readout_gain: float = eqx.field(static=True)
 
     def explicit(self) -> RunningClassifier:
         """Explicit weights, computed once per update, outside the loop over time."""
         readout = LinearReadout(self.readout_gain * self.readout.weight, self.readout.bias)
-        return RunningClassifier(discretise(self.core.explicit(), self.scheme), readout)
+        system = self.core.explicit()
+        if isinstance(system, AbstractMap):
+            return RunningClassifier(system, readout)
+        if self.scheme is None:
+            raise InputProblem("the core is a flow and no scheme came; give SemiImplicit(step)")
+        return RunningClassifier(discretise(system, self.scheme), readout)
 
 
 def count_parameters(model: SequenceClassifier) -> int:
     """Number of trained numbers that have an effect; masked and cancelled entries do not count."""
-    total = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)))
-    if isinstance(model.core, StableAssembly):
-        sizes = model.core.coupling.sizes
-        size, inside = sum(sizes), sum(k * k for k in sizes)
-        total += -size * size + (size * size - inside) // 2
-        if isinstance(model.core.weights, SingularValueWeight):
-            total -= 2 * model.core.weights.spectrum.size  # the diagonals of both skew parts
-    else:
-        total -= model.core.weights.size
-    return total
+    arrays = jax.tree.leaves(eqx.filter(model, eqx.is_array))
+    return sum(leaf.size for leaf in arrays) - model.core.idle()
