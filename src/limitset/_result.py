@@ -27,3 +27,12 @@ class Evidence(enum.IntEnum):
 
 class InputProblem(ValueError):
     """Input that cannot be used. The message is one line: what came, what is needed, what to do."""
+
+
+def require_arrays(**given: object) -> None:
+    """Refuse what is no array, such as a list, by its name; shapes are looked at afterwards."""
+    for name, value in given.items():
+        if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+            raise InputProblem(
+                f"{name} is a {type(value).__name__}; give an array, as jax.numpy.array({name})"
+            )

@@ -17,25 +17,32 @@ from limitset.dynamics import (
     AbstractFlow,
     AbstractMap,
     AbstractScheme,
+    BackwardEuler,
+    Cayley,
     EulerAssemblyMap,
     EulerMap,
     ExplicitEuler,
     ExponentialAssemblyMap,
     ExponentialEuler,
+    ImplicitMap,
     RateMap,
+    Rotation,
     SemiImplicit,
     SemiImplicitMap,
     discretise,
+    implicit_residual,
+    native_assembly,
     simulate,
 )
 from limitset.networks import Assembly, RateNetwork, module_slices
 
-ON_RATE = [ExplicitEuler, ExponentialEuler]
-ON_ASSEMBLY = [ExplicitEuler, ExponentialEuler, SemiImplicit]
+ON_RATE = [ExplicitEuler, ExponentialEuler, BackwardEuler]
+SPLIT = [SemiImplicit, Cayley, Rotation]
+ON_ASSEMBLY = [ExplicitEuler, ExponentialEuler, *SPLIT, BackwardEuler]
 U = np.array([0.4, -0.7])
 SIZES = (2, 3, 1)
 
-Scheme = type[ExplicitEuler] | type[ExponentialEuler] | type[SemiImplicit]
+Scheme = type[AbstractScheme]
 
 
 class Pendulum(AbstractFlow):
@@ -152,10 +159,11 @@ def test_order_on_assemblies(scheme: Scheme):
     assert abs(order(assembly(), scheme, start) - 1) < 0.1
 
 
-def test_order_on_a_flow_of_ones_own():
-    """The flow depends on time: step n must ask for the velocity at time n * step."""
+@pytest.mark.parametrize("scheme", [ExplicitEuler, BackwardEuler])
+def test_order_on_a_flow_of_ones_own(scheme: Scheme):
+    """The flow depends on time: explicit steps ask for its velocity before, implicit ones after."""
     start, u = np.array([1.0, 0.0]), np.array([0.3])
-    assert abs(order(Pendulum(), ExplicitEuler, start, u) - 1) < 0.1
+    assert abs(order(Pendulum(), scheme, start, u) - 1) < 0.1
 
 
 # --- What a scheme does exactly -----------------------------------------------------------------
@@ -219,14 +227,116 @@ def test_semi_implicit_is_its_formula(getkey: Callable):
     np.testing.assert_allclose(following, expected, atol=1e-13)
 
 
-def test_schemes_agree_without_coupling():
-    """Then semi-implicit Euler is explicit Euler."""
+@pytest.mark.parametrize("scheme", SPLIT)
+def test_schemes_agree_without_coupling(scheme: Scheme):
+    """Then a split step is explicit Euler."""
     flow = Assembly(assembly().modules, jnp.zeros((6, 6)))
     start = np.linspace(-1, 1, 6)
-    implicit, explicit = (
-        states(discretise(flow, scheme(0.1)), 20, start) for scheme in (SemiImplicit, ExplicitEuler)
+    split, explicit = (
+        states(discretise(flow, kind(0.1)), 20, start) for kind in (scheme, ExplicitEuler)
     )
-    np.testing.assert_allclose(implicit, explicit, atol=1e-13)
+    np.testing.assert_allclose(split, explicit, atol=1e-13)
+
+
+def test_split_steps_are_their_formulas(getkey: Callable):
+    """Modules first, then `(I - hL/2)^-1 (I + hL/2)` or `exp(hL)`."""
+    flow, step = assembly(), 0.3
+    x, u = jax.random.normal(getkey(), (6,)), jnp.asarray(U)
+    alone = jnp.concatenate(
+        [m.velocity(0.0, x[s], u) for m, s in zip(flow.modules, module_slices(flow), strict=True)]
+    )
+    local, moved = np.asarray(x + step * alone), step * coupling()
+    cayley = np.linalg.solve(np.eye(6) - moved / 2, local + moved @ local / 2)
+    following = discretise(flow, Cayley(step)).advance(0, x, u)
+    np.testing.assert_allclose(following, cayley, atol=1e-13)
+    following = discretise(flow, Rotation(step)).advance(0, x, u)
+    np.testing.assert_allclose(following, scipy.linalg.expm(moved) @ local, atol=1e-13)
+
+
+@pytest.mark.parametrize("step", [1e-3, 0.3, 30.0])
+def test_rotations_keep_energy_at_every_step_size(step: float):
+    """Two units without leak that turn with the speed 1. Only `Rotation` keeps the speed too."""
+    still = RateNetwork(jnp.zeros((1, 1)), leak=0.0)
+    flow = Assembly((still, still), jnp.array([[0.0, -1.0], [1.0, 0.0]]))
+    angles = {Cayley: 2 * np.arctan(step / 2), Rotation: step}
+    for scheme, angle in angles.items():
+        x = states(discretise(flow, scheme(step)), 1, np.array([1.0, 0.0]), np.zeros(0))[0]
+        np.testing.assert_allclose(x, [np.cos(angle), np.sin(angle)], atol=1e-12)
+
+
+@pytest.mark.parametrize("scheme", [Cayley, Rotation])
+def test_native_assemblies_turn_the_drive(scheme: type[Cayley] | type[Rotation], getkey: Callable):
+    """Leaks and time constants play no part, and it is the scheme's map of step 1 without them."""
+    flow, (x, u) = assembly(), (jax.random.normal(getkey(), (6,)), jnp.asarray(U))
+    native = native_assembly(flow, scheme)
+    assert not native.keep.any() and (native.gain == 1).all()
+    turned = {
+        Cayley: np.linalg.solve(np.eye(6) - coupling() / 2, np.eye(6) + coupling() / 2),
+        Rotation: scipy.linalg.expm(coupling()),
+    }[scheme]
+    expected = turned @ np.asarray(flow.drive(x, u))
+    np.testing.assert_allclose(native.advance(0, x, u), expected, atol=1e-13)
+    again = discretise(native.assembly, scheme(1.0))
+    for ours, other in zip(jax.tree.leaves(native), jax.tree.leaves(again), strict=True):
+        assert np.array_equal(ours, other)
+
+
+# --- Backward Euler -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("form", ["hopfield", "firing_rate"])
+def test_backward_euler_solves_its_equation(activation: str, form: str):
+    """Jumps of the slope and long steps too, from far away, many states at once."""
+    net = network(4, 5, activation=activation, form=form, leak=6.0)
+    x = jnp.asarray(np.random.default_rng(1).normal(0, 10, (20, 4)))
+    u = jnp.asarray(U)
+
+    @eqx.filter_jit
+    def run(system: ImplicitMap) -> tuple[jax.Array, jax.Array]:
+        following = jax.vmap(lambda x: system.advance(0, x, u))(x)
+        judge = jax.vmap(lambda x, y: implicit_residual(system, 0, x, y, u))
+        return following, judge(x, following)
+
+    for step in (0.1, 3.0, 1e4):
+        system = discretise(net, BackwardEuler(step))
+        assert isinstance(system, ImplicitMap)
+        following, residual = run(system)
+        size = float(jnp.abs(x).max() + step * jnp.abs(following).max())
+        assert float(jnp.abs(residual).max()) <= 1e-14 * size
+
+
+def test_backward_euler_of_a_linear_flow_is_its_resolvent():
+    weight = np.random.default_rng(3).normal(size=(3, 3))
+    net = RateNetwork(jnp.asarray(weight), activation="identity", leak=4.0)
+    following = discretise(net, BackwardEuler(0.5)).advance(0, jnp.ones(3), jnp.zeros(0))
+    expected = np.linalg.solve(np.eye(3) - 0.5 * (weight - 4 * np.eye(3)), np.ones(3))
+    np.testing.assert_allclose(following, expected, rtol=1e-13)
+
+
+def test_backward_euler_in_float32_stops_at_its_precision():
+    """No tolerance is set: the iteration ends where the residual no longer falls."""
+    single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), network(4, 5, leak=6.0))
+    system = discretise(single, BackwardEuler(0.5))
+    assert isinstance(system, ImplicitMap) and system.step.dtype == jnp.float32
+    x, u = jnp.linspace(-5, 5, 4, dtype=jnp.float32), jnp.asarray(U, jnp.float32)
+    following = system.advance(0, x, u)
+    assert following.dtype == jnp.float32
+    assert float(jnp.abs(implicit_residual(system, 0, x, following, u)).max()) < 1e-5
+
+
+def test_backward_euler_through_a_run_has_exact_gradients():
+    """Against differences, through `simulate` and its batch."""
+    flow = network(3, 6, leak=4.0)
+    inputs = jnp.asarray(np.random.default_rng(2).normal(size=(5, 2)))
+
+    def end(scale: jax.Array) -> jax.Array:
+        moved = eqx.tree_at(lambda f: f.weight, flow, flow.weight * scale)
+        return simulate(discretise(moved, BackwardEuler(0.4)), jnp.ones(3), inputs).final.sum()
+
+    slope = jax.grad(end)(jnp.array(1.0))
+    difference = (end(jnp.array(1 + 1e-5)) - end(jnp.array(1 - 1e-5))) / 2e-5
+    assert float(slope) == pytest.approx(float(difference), rel=1e-8)
 
 
 @pytest.mark.parametrize("scheme", ON_RATE)
@@ -257,6 +367,9 @@ def test_large_skew_coupling(size: float):
 
     count = np.arange(1, 26)
     assert (norms(SemiImplicit) <= (1 - step / 2) ** count * (1 + 1e-9)).all()
+    for scheme in (Cayley, Rotation):
+        assert (norms(scheme) <= (1 - step / 2) ** count * (1 + 1e-9)).all()
+    assert (norms(BackwardEuler) <= (1 + step / 2) ** -count * (1 + 1e-9)).all()
     assert (norms(ExponentialEuler) <= (1 / 2 + np.exp(-step) / 2) ** count * (1 + 1e-9)).all()
     assert norms(ExplicitEuler)[-1] > 1e6
 
@@ -287,6 +400,10 @@ MAPS = [
     (assembly, ExplicitEuler, EulerAssemblyMap),
     (assembly, ExponentialEuler, ExponentialAssemblyMap),
     (assembly, SemiImplicit, SemiImplicitMap),
+    (assembly, Cayley, SemiImplicitMap),
+    (assembly, Rotation, SemiImplicitMap),
+    (network, BackwardEuler, ImplicitMap),
+    (assembly, BackwardEuler, ImplicitMap),
 ]
 
 
@@ -297,7 +414,8 @@ def test_maps_keep_their_flow_and_scheme(make: Callable, scheme: Scheme, kind: t
     assert type(system) is kind
     assert (system.state_size, system.input_size) == (flow.state_size, flow.input_size)
     assert getattr(system, "scheme") == scheme(0.1)  # noqa: B009
-    assert getattr(system, "network" if kind is RateMap else "assembly") is flow
+    name = {RateMap: "network", ImplicitMap: "flow"}.get(kind, "assembly")
+    assert getattr(system, name) is flow
 
 
 @pytest.mark.parametrize(("make", "scheme", "kind"), MAPS)
@@ -307,7 +425,8 @@ def test_every_array_of_a_map_matters(make: Callable, scheme: Scheme, kind: type
     before = states(system, 1, start)
     constants = {RateMap: ["keep", "gain"], SemiImplicitMap: ["keep", "gain", "propagator"],
                  EulerAssemblyMap: ["gain", "transition"],
-                 ExponentialAssemblyMap: ["transition", "response"]}[kind]  # fmt: skip
+                 ExponentialAssemblyMap: ["transition", "response"],
+                 ImplicitMap: ["step"]}[kind]  # fmt: skip
     for name in constants:
         changed = eqx.tree_at(
             lambda s, name=name: getattr(s, name), system, replace_fn=lambda c: 1.01 * c
@@ -383,8 +502,8 @@ def test_semi_implicit_needs_a_coupling():
     assert "SemiImplicit" in message and "ExplicitEuler" in message and "Assembly" in message
 
 
-@pytest.mark.parametrize("scheme", [ExponentialEuler, SemiImplicit])
-def test_own_flows_run_under_explicit_euler_only(scheme: Scheme):
+@pytest.mark.parametrize("scheme", [ExponentialEuler, *SPLIT])
+def test_own_flows_run_under_the_general_schemes_only(scheme: Scheme):
     message = refusal(lambda: discretise(Pendulum(), scheme(0.1)))
     assert scheme.__name__ in message and "Pendulum" in message and "ExplicitEuler" in message
 

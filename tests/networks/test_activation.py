@@ -154,3 +154,18 @@ def test_unknown_activation_lists_the_names():
     message = str(caught.value)
     assert "'Tanh'" in message and "\n" not in message
     assert all(name in message for name in ACTIVATIONS)
+
+
+@pytest.mark.parametrize("interval", [(1.0, 0.0), (0.0, np.nan), (np.nan, 1.0), (0.0, np.inf)])
+def test_intervals_that_nothing_fulfils_are_refused(interval: tuple[float, float]):
+    """A reversed one counted as the constant slope 1, and proved what is false."""
+    with pytest.raises(InputProblem, match="finite with lo <= hi"):
+        Activation("mine", jnp.tanh, interval)
+
+
+@pytest.mark.parametrize(
+    ("at_zero", "supremum"), [(-0.9, 1.9), (np.nan, 1.0), (0.5, 0.4), (0.0, np.nan)]
+)
+def test_bounds_of_values_that_bound_nothing_are_refused(at_zero: float, supremum: float):
+    with pytest.raises(InputProblem, match="0 <= at_zero <= supremum"):
+        Activation("mine", jnp.tanh, (0.0, 1.0), (), supremum, at_zero)

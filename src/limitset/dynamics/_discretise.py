@@ -1,36 +1,53 @@
 """From a flow to the map that runs."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
+from limitset.dynamics._composite_map import discretise_composite
+from limitset.dynamics._gated_map import discretise_gated
+from limitset.dynamics._implicit import ImplicitMap
+from limitset.dynamics._propagator import propagator
 from limitset.dynamics._scheme import (
     AbstractScheme,
+    BackwardEuler,
     EulerAssemblyMap,
     EulerMap,
     ExplicitEuler,
     ExponentialAssemblyMap,
     ExponentialEuler,
     RateMap,
-    SemiImplicit,
     SemiImplicitMap,
+    SplitScheme,
 )
-from limitset.networks import Assembly, RateNetwork, per_unit_constants
+from limitset.networks import (
+    Assembly,
+    Composite,
+    GatedAssembly,
+    GatedRate,
+    RateNetwork,
+    per_unit_constants,
+)
 
 
 def discretise(flow: AbstractFlow, scheme: AbstractScheme) -> AbstractMap:
     """The map that advances `flow` by `scheme.step`. Certify this map, not the flow.
+
+    `limitset.contraction.discrete_factor` goes from a flow's certificate to that of its map.
 
     Matrices are computed in float64 and rounded once to the network's dtype; differentiable, so a
     training loop calls it once per update, outside the loop over time.
 
     **Arguments:**
 
-    - `flow`: a `RateNetwork`, an `Assembly`, or (explicit Euler only) any `AbstractFlow`.
-    - `scheme`: `ExplicitEuler`, `ExponentialEuler` or `SemiImplicit`, with its `step`.
+    - `flow`: a `RateNetwork`, an `Assembly`, or (explicit and backward Euler only) any
+      `AbstractFlow`.
+    - `scheme`: `ExplicitEuler`, `ExponentialEuler`, `SemiImplicit`, `Cayley`, `Rotation` or
+      `BackwardEuler`, with its `step`.
 
     **Returns:** a map with its constants stored as arrays.
 
@@ -44,15 +61,25 @@ def discretise(flow: AbstractFlow, scheme: AbstractScheme) -> AbstractMap:
     >>> float(halving.advance(0, jnp.ones(1), jnp.zeros(0))[0])
     0.5
     """
+    if not isinstance(scheme, AbstractScheme):
+        raise InputProblem(f"scheme is {scheme!r}; give one with its step, as ExplicitEuler(0.1)")
+    if isinstance(flow, AbstractFlow) and isinstance(scheme, BackwardEuler):
+        numbers = [leaf for leaf in jax.tree.leaves(flow) if eqx.is_inexact_array(leaf)]
+        dtype = jnp.result_type(*numbers) if numbers else jnp.float64
+        return ImplicitMap(flow, jnp.asarray(scheme.step, dtype), scheme)
     if isinstance(flow, Assembly):
         return _discretise_assembly(flow, scheme)
     if isinstance(flow, RateNetwork):
         return _discretise_rate(flow, scheme)
+    if isinstance(flow, GatedRate | GatedAssembly):
+        return discretise_gated(flow, scheme)
+    if isinstance(flow, Composite) and not isinstance(scheme, ExplicitEuler):
+        return discretise_composite(flow, scheme, discretise)
     if isinstance(flow, AbstractFlow) and isinstance(scheme, ExplicitEuler):
         return EulerMap(flow, scheme)
     raise InputProblem(
-        f"{type(scheme).__name__} does not apply to {type(flow).__name__}; use ExplicitEuler for a "
-        "flow of your own, any scheme for RateNetwork and Assembly"
+        f"{type(scheme).__name__} does not apply to {type(flow).__name__}; use ExplicitEuler or "
+        "BackwardEuler for a flow of your own, any scheme for RateNetwork and Assembly"
     )
 
 
@@ -79,15 +106,9 @@ def _discretise_assembly(assembly: Assembly, scheme: AbstractScheme) -> Abstract
     coupling = assembly.coupling.astype(jnp.float64)
     leak, time_constant = (c.astype(jnp.float64) for c in per_unit_constants(assembly))
     keep, gain = 1 - scheme.step * leak / time_constant, scheme.step / time_constant
-    identity = jnp.eye(assembly.state_size)
-    if isinstance(scheme, SemiImplicit):
-        propagator = jnp.linalg.inv(identity - scheme.step * coupling).astype(dtype)
-        if not isinstance(propagator, Tracer) and not jnp.isfinite(propagator).all():
-            raise InputProblem(
-                f"I - step * coupling is singular at step {scheme.step}; take another step, or a "
-                "coupling that is skew in the modules' metric, where this cannot happen"
-            )
-        return SemiImplicitMap(assembly, keep.astype(dtype), gain.astype(dtype), propagator, scheme)
+    if isinstance(scheme, SplitScheme):
+        turned = propagator(assembly.coupling, scheme)
+        return SemiImplicitMap(assembly, keep.astype(dtype), gain.astype(dtype), turned, scheme)
     if isinstance(scheme, ExplicitEuler):
         transition = jnp.diag(keep) + scheme.step * coupling
         return EulerAssemblyMap(assembly, gain.astype(dtype), transition.astype(dtype), scheme)
@@ -99,8 +120,8 @@ def _discretise_assembly(assembly: Assembly, scheme: AbstractScheme) -> Abstract
             assembly, transition.astype(dtype), response.astype(dtype), scheme
         )
     raise InputProblem(
-        f"scheme {type(scheme).__name__} is not known; use ExplicitEuler, ExponentialEuler or "
-        "SemiImplicit"
+        f"scheme {type(scheme).__name__} is not known; use ExplicitEuler, ExponentialEuler, "
+        "SemiImplicit, Cayley, Rotation or BackwardEuler"
     )
 
 

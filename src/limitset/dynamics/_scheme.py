@@ -82,10 +82,88 @@ class SemiImplicit(AbstractScheme):
         return "semi_implicit"
 
 
-SCHEMES: dict[str, type[ExplicitEuler] | type[ExponentialEuler] | type[SemiImplicit]] = {
+class Cayley(AbstractScheme):
+    """Modules explicit, then the coupling by its Cayley transform, which keeps energy.
+
+    `x+ = C (x + step * modules(x, u))`, `C = (I - step L / 2)^-1 (I + step L / 2)`. A coupling that
+    is skew in the metric is turned into a rotation: `|C x|_M = |x|_M`, whatever its size. Rotations
+    faster than `2 / step` are slowed down, none is damped.
+
+    **Arguments:** `step`, in units of time, positive.
+
+    **Reference:** G. Strang, SIAM J. Numer. Anal. 5 (1968), for the splitting; the transform is
+    Cayley's.
+    """
+
+    step: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check_step(self.step)
+
+    @property
+    def name(self) -> str:
+        """`"cayley"`."""
+        return "cayley"
+
+
+class Rotation(AbstractScheme):
+    """Modules explicit, then the coupling exactly: `x+ = exp(step L) (x + step * modules(x, u))`.
+
+    A coupling that is skew in the metric rotates at its own speed and keeps energy,
+    `|exp(step L) x|_M = |x|_M`, whatever its size.
+
+    **Arguments:** `step`, in units of time, positive.
+
+    **Reference:** G. Strang, SIAM J. Numer. Anal. 5 (1968), for the splitting.
+    """
+
+    step: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check_step(self.step)
+
+    @property
+    def name(self) -> str:
+        """`"rotation"`."""
+        return "rotation"
+
+
+class BackwardEuler(AbstractScheme):
+    """`x+ = x + step * velocity(x+, u)`: the slowest and the safest rule, for any flow.
+
+    If the flow contracts at the rate `lam` in any metric, the map has the factor
+    `1 / (1 + step lam)` in the same metric, for every step. Each step solves an equation, by
+    Newton's method.
+
+    **Arguments:** `step`, in units of time, positive.
+
+    **Reference:** E. Hairer and G. Wanner, Solving Ordinary Differential Equations II (1996),
+    section IV.12.
+    """
+
+    step: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        _check_step(self.step)
+
+    @property
+    def name(self) -> str:
+        """`"backward_euler"`."""
+        return "backward_euler"
+
+
+# Modules explicit, then a propagator of the coupling.
+SplitScheme = SemiImplicit | Cayley | Rotation
+
+Scheme = ExplicitEuler | ExponentialEuler | SemiImplicit | Cayley | Rotation | BackwardEuler
+
+SCHEMES: dict[str, type[Scheme]] = {
     "explicit_euler": ExplicitEuler,
     "exponential_euler": ExponentialEuler,
     "semi_implicit": SemiImplicit,
+    "cayley": Cayley,
+    "rotation": Rotation,
+    "backward_euler": BackwardEuler,
 }
 
 
@@ -142,16 +220,17 @@ class RateMap(AbstractMap):
 
 
 class SemiImplicitMap(AbstractMap):
-    """`x+ = propagator (keep * x + gain * drive(x, u))`: an `Assembly` with implicit coupling.
+    """`x+ = propagator (keep * x + gain * drive(x, u))`: an `Assembly`, its coupling split off.
 
-    `propagator` is the rounded inverse of `I - step L`, computed once, outside any loop.
+    `propagator` is `(I - step L)^-1` (`SemiImplicit`), the Cayley transform of `step L` (`Cayley`)
+    or `exp(step L)` (`Rotation`), rounded, computed once, outside any loop.
     """
 
     assembly: Assembly
     keep: Float[Array, " n"]
     gain: Float[Array, " n"]
     propagator: Float[Array, "n n"]
-    scheme: SemiImplicit
+    scheme: SplitScheme
 
     @property
     def state_size(self) -> int:

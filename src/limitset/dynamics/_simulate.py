@@ -1,6 +1,5 @@
 """Trajectories of maps."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -8,16 +7,10 @@ from jaxtyping import Array, Float, Int
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset._types import State
+from limitset.dynamics._execution import AbstractExecution, Indexed, Scan
+from limitset.dynamics._trajectory import Trajectory
 
-
-class Trajectory(eqx.Module):
-    """States after each step, shape (steps, n), and the last one, shape (n,).
-
-    With a leading batch axis if it came from `simulate_batch`.
-    """
-
-    states: Float[Array, "*b t n"]
-    final: Float[Array, "*b n"]
+_STEP_BY_STEP = Scan()
 
 
 def simulate(
@@ -27,6 +20,7 @@ def simulate(
     *,
     steps: int | None = None,
     length: int | Int[Array, ""] | None = None,
+    method: AbstractExecution = _STEP_BY_STEP,
 ) -> Trajectory:
     """Run a map along a sequence of inputs: `x[n+1] = advance(n, x[n], u[n])`.
 
@@ -38,6 +32,8 @@ def simulate(
     - `steps`: number of steps, for a system without inputs.
     - `length`: only this many first steps count; the state stands still afterwards. This is how
       sequences of unequal length share one batch.
+    - `method`: `Scan(...)`, which also decides what gradients keep in memory, or
+      `ParallelNewton(...)`. The states do not depend on it, up to its tolerance.
 
     **Returns:** a `Trajectory`; `states[k]` is the state after step k.
 
@@ -55,24 +51,18 @@ def simulate(
     inputs = _check(system, initial, inputs, steps)
     total = inputs.shape[0]
 
-    def step(x: State, indexed: tuple[Int[Array, ""], Float[Array, " m"]]) -> tuple[State, State]:
-        n, u = indexed
-        if length is not None:
-            # Padding may be NaN; even where its result is discarded, its gradient would be NaN.
-            u = jnp.where(n < length, u, 0)
-        following = system.advance(n, x, u)
-        if length is not None:
-            following = jnp.where(n < length, following, x)
-        return following, following
+    def step(x: State, now: Indexed) -> State:
+        n, u = now
+        if length is None:
+            return system.advance(n, x, u)
+        # Padding may be NaN; even where its result is discarded, its gradient would be NaN.
+        following = system.advance(n, x, jnp.where(n < length, u, 0))
+        return jnp.where(n < length, following, x)
 
-    # Gradients recompute each step from its state: on processors that is faster than to store and
-    # fetch what the step computed (benchmarks/train_speed.py), and takes a third of the memory.
-    lean = jax.checkpoint(step, prevent_cse=False)
     # On accelerators the default product of float32 matrices is less than float32; certificates
     # are about float32.
     with jax.default_matmul_precision("highest"):
-        final, states = jax.lax.scan(lean, initial, (jnp.arange(total), inputs))
-    return Trajectory(states, final)
+        return method.run(step, initial, (jnp.arange(total), inputs))
 
 
 def simulate_batch(
@@ -81,6 +71,7 @@ def simulate_batch(
     inputs: Float[Array, "b t m"],
     *,
     lengths: Int[Array, " b"] | None = None,
+    method: AbstractExecution = _STEP_BY_STEP,
 ) -> Trajectory:
     """`simulate` for a batch of sequences, ragged if `lengths` is given.
 
@@ -105,8 +96,10 @@ def simulate_batch(
             f"lengths has shape {lengths.shape}; give one length per sample, {initial.shape[:1]}"
         )
     if lengths is None:
-        return jax.vmap(lambda x, u: simulate(system, x, u))(initial, inputs)
-    return jax.vmap(lambda x, u, k: simulate(system, x, u, length=k))(initial, inputs, lengths)
+        return jax.vmap(lambda x, u: simulate(system, x, u, method=method))(initial, inputs)
+    return jax.vmap(lambda x, u, k: simulate(system, x, u, length=k, method=method))(
+        initial, inputs, lengths
+    )
 
 
 def _check(

@@ -1,5 +1,6 @@
 """Activations that know their slope interval, derivatives, and a bound on their values."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,9 +20,11 @@ class Activation:
     `slope_interval = (lo, hi)` means `lo (a-b)^2 <= (phi(a)-phi(b)) (a-b) <= hi (a-b)^2` for all
     real a, b (incremental slopes, so ReLU needs no derivative at 0). It is a promise with a proof
     on paper; `None` means that no bound is known, and then nothing is certified.
-    `supremum` bounds `|phi|` (`inf` if unbounded), `at_zero` is `phi(0)` rounded up.
+    `supremum` bounds `|phi|` (`inf` if unbounded), `at_zero` is `|phi(0)|` rounded up.
 
     **Arguments:** the fields; `derivatives` are the first three derivatives, where known.
+
+    **Raises:** `InputProblem` for an interval or bounds that nothing can fulfil.
 
     **Example:**
 
@@ -36,9 +39,30 @@ class Activation:
     supremum: float = float("inf")
     at_zero: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.slope_interval is not None and not _is_interval(self.slope_interval):
+            raise InputProblem(
+                f"slope_interval of {self.name!r} is {self.slope_interval}; give (lo, hi), finite "
+                "with lo <= hi, or None if no bound is known"
+            )
+        if not 0 <= self.at_zero <= self.supremum:
+            raise InputProblem(
+                f"at_zero {self.at_zero} and supremum {self.supremum} of {self.name!r} do not "
+                "fit; give upper bounds of |phi(0)| and |phi|, 0 <= at_zero <= supremum"
+            )
+
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """The activation, entry by entry."""
         return self.function(x)
+
+
+def _is_interval(given: tuple[float, float]) -> bool:
+    """Whether it is a pair of finite numbers in order; NaN is not."""
+    if not (isinstance(given, tuple) and len(given) == 2):
+        return False
+    if not all(isinstance(end, float | int) for end in given):
+        return False
+    return -math.inf < given[0] <= given[1] < math.inf
 
 
 def _tanh_1(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -6,7 +6,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from limitset._result import InputProblem
+from limitset._result import InputProblem, require_arrays
 from limitset._system import AbstractFlow
 from limitset._types import Input, State, Time
 from limitset.networks._rate import RateNetwork
@@ -45,9 +45,11 @@ class Assembly(AbstractFlow):
 
         **Raises:** `InputProblem` if sizes do not fit or a diagonal block of `coupling` is not 0.
         """
+        require_arrays(coupling=coupling)
         modules = tuple(modules)
-        if not modules:
-            raise InputProblem("no modules came; an assembly needs at least one `RateNetwork`")
+        if not modules or not all(isinstance(m, RateNetwork) for m in modules):
+            kinds = ", ".join(type(m).__name__ for m in modules) or "no modules"
+            raise InputProblem(f"{kinds} came; an assembly needs at least one `RateNetwork`")
         if len({m.input_size for m in modules}) > 1:
             raise InputProblem(
                 f"modules have {[m.input_size for m in modules]} inputs; all see the same input, "

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from limitset._result import InputProblem
+from limitset._result import InputProblem, require_arrays
 from limitset._system import AbstractFlow
 from limitset._types import Input, State, Time
 from limitset.networks._activation import Activation, find_activation
@@ -68,6 +68,7 @@ class RateNetwork(AbstractFlow):
 
         **Raises:** `InputProblem` on shapes, forms or constants that do not fit.
         """
+        require_arrays(weight=weight)
         size = weight.shape[0] if weight.ndim == 2 else 0
         self.weight = weight
         self.input_weight = (
@@ -83,6 +84,7 @@ class RateNetwork(AbstractFlow):
         self.time_constant = jnp.asarray(time_constant, weight.dtype)
 
     def __check_init__(self) -> None:
+        require_arrays(input_weight=self.input_weight, bias=self.bias)
         size = self.weight.shape[0] if self.weight.ndim == 2 else 0
         if self.weight.shape != (size, size) or size == 0:
             raise InputProblem(
