@@ -12,8 +12,10 @@ from limitset.dynamics import (
     AbstractFlow,
     AbstractMap,
     AbstractScheme,
+    Cayley,
     ExplicitEuler,
     ExponentialEuler,
+    Rotation,
     SemiImplicit,
     discretise,
 )
@@ -231,7 +233,65 @@ FAMILIES = tuple(
         Family("elman", tuple(elman_stack(a) for a in ("tanh", "relu", "sigmoid", "softplus"))),
         Family("assembly_flow", _assemblies(None, 30.0)),
         Family("assembly_semi_implicit", _assemblies(SemiImplicit(0.2), 30.0)),
+        Family("assembly_cayley", _assemblies(Cayley(0.2), 30.0)),
+        Family("assembly_rotation", _assemblies(Rotation(0.2), 30.0)),
         Family("assembly_explicit_euler", _assemblies(ExplicitEuler(0.05), 0.1)),
         Family("assembly_exponential_euler", _assemblies(ExponentialEuler(0.3), 3.0)),
     ]
 )
+
+
+def signed_stack(
+    form: str, activation: str, scheme: AbstractScheme | None
+) -> Callable[[np.random.Generator, int], Stack]:
+    """Rate networks that inhibit themselves strongly: weighted sums and maxima see the sign."""
+
+    def draw(rng: np.random.Generator, count: int) -> Stack:
+        n, i = 5, np.arange(5)
+        highest = (ACTIVATIONS[activation].slope_interval or (np.nan, np.nan))[1]
+        weight = rng.standard_normal((count, n, n)) * (rng.random((count, n, n)) < 0.8)
+        weight[:, i, i] = rng.uniform(-4, 0.5, (count, n))
+        signed = np.abs(weight)
+        signed[:, i, i] = weight[:, i, i]
+        # The diagonal is moved so that the signed majorant has a random abscissa.
+        abscissa = np.linalg.eigvals(signed).real.max(-1)
+        weight[:, i, i] += (rng.uniform(-0.5, 0.95, count) / highest - abscissa)[:, None]
+        leak, time_constant = rng.uniform(0.4, 2.5, (2, count))
+
+        def build(w: jax.Array, b: jax.Array, c: jax.Array, a: jax.Array, tau: jax.Array) -> System:
+            network = RateNetwork(
+                w * a, b, c, activation=activation, form=form, leak=a, time_constant=tau
+            )
+            return network if scheme is None else discretise(network, scheme)
+
+        inputs, bias = rng.standard_normal((count, n, INPUTS)), rng.standard_normal((count, n))
+        arrays = (jnp.asarray(a) for a in (weight, inputs, bias, leak, time_constant))
+        return Stack(_stacked(build)(*arrays), np.ones((count, n)))
+
+    return draw
+
+
+# Decay in sums and maxima is measured in test_metzler.py.
+POLYHEDRAL = tuple(
+    Family(
+        f"{form}_{label}",
+        tuple(signed_stack(form, a, scheme) for a in ("tanh", "relu", "sigmoid")),
+    )
+    for form in ("hopfield", "firing_rate")
+    for label, scheme in (
+        ("flow", None),
+        ("explicit_euler", ExplicitEuler(0.02)),
+        ("exponential_euler", ExponentialEuler(0.02)),
+    )
+)
+
+# Theorem -> the file that measures the decay of the systems that only it speaks of.
+ELSEWHERE = {
+    "small_gain": "test_composition_decay.py",
+    "composition": "test_composition_decay.py",
+    "backward_euler": "test_schemes.py",
+    "input_gates": "test_gates.py",
+    "ren": "test_ren.py",
+    "diagonal_linear": "test_stack.py",
+    "cascade": "test_stack.py",
+}

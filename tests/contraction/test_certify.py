@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from contraction.families import FAMILIES, System
-from limitset import Evidence
+from limitset import Evidence, InputProblem
 from limitset.contraction import (
-    THEOREMS,
     AbsoluteValue,
     Certificate,
     DiagonalMetric,
@@ -22,7 +21,9 @@ from limitset.contraction import (
     SkewFeedback,
     Unknown,
     certify,
+    compose,
     explain,
+    skew_feedback,
 )
 from limitset.contraction._instability import refute
 from limitset.dynamics import (
@@ -32,7 +33,17 @@ from limitset.dynamics import (
     SemiImplicit,
     discretise,
 )
-from limitset.networks import Assembly, Elman, RateNetwork, random_gru, random_lstm
+from limitset.networks import (
+    Assembly,
+    Composite,
+    DiagonalRecurrence,
+    Elman,
+    GatedRate,
+    RateNetwork,
+    Relay,
+    random_gru,
+    random_lstm,
+)
 
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
@@ -139,28 +150,17 @@ def test_explanations_name_theorem_slack_and_attempts():
     assert "module 0" in text and "module 1" in text and "coupling bound" in text
 
 
-@pytest.mark.parametrize("theorem", THEOREMS, ids=lambda t: t.name)
-def test_explanations_exist_for_every_theorem(theorem: Any):
-    flow = RateNetwork(jnp.array([[0.0, -0.5], [0.5, 0.0]]))
-    system = flow if theorem.applies_to(flow) else Assembly([flow], jnp.zeros((2, 2)))
-    # The sector theorem has a metric of its own.
-    metric = None if theorem.name == "sector" else DiagonalMetric(jnp.ones(2))
-    answer = certify(system, metric=metric, theorems=(theorem,))
-    assert isinstance(answer, Certificate)
-    assert f"theorem {theorem.name}: " in explain(answer)
-
-
 def test_everything_that_was_tried_is_told():
     network = RateNetwork(jnp.array([[0.0, -0.5], [0.5, 0.0]]))
     answer = certify(network, metric=DiagonalMetric(jnp.ones(2)))
     names = [attempt.theorem for attempt in answer.tried]
-    assert names == ["absolute_value", "singular_value", "vertices", "sector"]
+    assert names == ["absolute_value", "singular_value", "vertices", "sector", "metzler"]
     bounds = [attempt.bound for attempt in answer.tried if attempt.bound is not None]
     assert isinstance(answer, Certificate) and answer.rate == max(bounds)
     only = certify(network, theorems=(SingularValue(),))
     assert [attempt.theorem for attempt in only.tried] == ["singular_value"]
     quadratic = certify(network, metric=QuadraticMetric(jnp.eye(2)))
-    assert [a.bound is None for a in quadratic.tried] == [True, True, False, True]
+    assert [a.bound is None for a in quadratic.tried] == [True, True, False, False, True]
     assert isinstance(certify(network, theorems=()), Unknown)
 
 
@@ -253,3 +253,56 @@ def test_steep_states_are_found_behind_a_bias():
     answer = certify(network)
     assert isinstance(answer, Refuted)
     assert_refutation_is_true(network, answer)
+
+
+def test_certificates_are_about_numbers_that_nobody_changes():
+    """NumPy's arrays can be written to after the proof; the certificate holds copies."""
+    weight, scale, coupling = -np.eye(2), np.ones(2), np.zeros((2, 2))
+    answer = certify(RateNetwork(weight), metric=DiagonalMetric(scale))  # pyright: ignore[reportArgumentType]
+    assert isinstance(answer, Certificate)
+    whole = compose([answer], coupling)  # pyright: ignore[reportArgumentType]
+    assert isinstance(whole, Certificate)
+    weight[:], scale[:], coupling[:] = 5 * np.eye(2), [1, 100], 9.0
+    assert_same = np.testing.assert_array_equal
+    assert_same(jax.tree.leaves(answer.system)[0], -np.eye(2))
+    assert_same(jax.tree.leaves(answer.metric)[0], np.ones(2))
+    assert not np.asarray(jax.tree.leaves(whole.system)[-2]).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "told"),
+    [
+        ({"time_constant": jnp.array(0.0)}, dict, "a time constant is 0"),
+        ({}, lambda: {"metric": jnp.eye(2)}, "give a metric"),
+        ({}, lambda: {"metric": DiagonalMetric(jnp.array([1.0, 1j]))}, "complex"),
+    ],
+)
+def test_what_cannot_be_certified_is_told_in_one_line(given: Any, options: Any, told: str):
+    with pytest.raises(InputProblem, match=told) as problem:
+        certify(RateNetwork(-jnp.eye(2), **given), **options())
+    assert "\n" not in str(problem.value)
+
+
+def test_traced_numbers_are_refused_by_name():
+    with pytest.raises(InputProblem, match="outside jit"):
+        jax.jit(lambda w: bool(certify(RateNetwork(w))))(jnp.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda a: RateNetwork(a), "weight"),
+        (lambda a: Assembly((RateNetwork(jnp.eye(2)),), a), "coupling"),
+        (lambda a: Composite((RateNetwork(jnp.eye(2)),), a), "coupling"),
+        (lambda a: Composite((RateNetwork(jnp.eye(2)),), jnp.eye(2), a), "speeds"),
+        (lambda a: GatedRate(a, slowest=0.1, fastest=1.0), "self_weight"),
+        (lambda a: DiagonalRecurrence(a, jnp.zeros(1)), "real"),
+        (lambda a: Relay(a, jnp.zeros(1), jnp.ones((1, 1))), "read"),
+        (lambda a: DiagonalMetric(a), "scale"),
+        (lambda a: QuadraticMetric(a), "matrix"),
+        (lambda a: skew_feedback(a, [DiagonalMetric(jnp.ones(1))] * 2), "lower"),
+    ],
+)
+def test_lists_are_refused_by_name(make: Any, name: str):
+    with pytest.raises(InputProblem, match=f"^{name} is a list; give an array"):
+        make([[0.0, 0.0], [0.0, 0.0]])

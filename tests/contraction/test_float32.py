@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 
 from contraction.families import CERTIFIABLE, FAMILIES, INPUTS, Stack, System
+from limitset import InputProblem
 from limitset.contraction import Certificate, DiagonalMetric, Float32Gap, certify
 from limitset.contraction._float32 import ACTIVATION_ERROR, float32_gap
-from limitset.dynamics import ExplicitEuler, RateMap, SemiImplicit, discretise
-from limitset.networks import ACTIVATIONS, Assembly, Elman, RateNetwork
+from limitset.dynamics import (
+    BackwardEuler,
+    ExplicitEuler,
+    ExponentialEuler,
+    RateMap,
+    Rotation,
+    SemiImplicit,
+    discretise,
+)
+from limitset.networks import ACTIVATIONS, Activation, Assembly, Elman, RateNetwork
 
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
@@ -23,6 +32,9 @@ WITH_A_GAP = (
     "firing_rate_exponential_euler",
     "elman",
     "assembly_semi_implicit",
+    "assembly_cayley",
+    "assembly_explicit_euler",
+    "assembly_exponential_euler",
 )
 MAPS = {family.name: family for family in FAMILIES if family.name in WITH_A_GAP}
 STRUCTURES = [(f"{n}_{k}", stack) for n, f in MAPS.items() for k, stack in enumerate(f.stacks)]
@@ -111,7 +123,14 @@ def test_values_of_activations_at_zero_and_at_their_supremum():
         assert (np.abs(activation(far)) <= activation.supremum).all()
 
 
-@pytest.mark.parametrize("case", STRUCTURES, ids=lambda c: c[0])
+# One structure of each family in the fast suite: each one compiles, in both precisions.
+SELECTED = [
+    pytest.param(case, marks=[] if case[0].endswith("_0") else [pytest.mark.slow], id=case[0])
+    for case in STRUCTURES
+]
+
+
+@pytest.mark.parametrize("case", SELECTED)
 def test_measured_rounding_stays_below_the_bounds(case: tuple[str, Any]):
     """One step from the edge of the ball, against float64; then two runs, differently rounded."""
     rng = np.random.default_rng(5)
@@ -237,7 +256,7 @@ def test_zero_weights_have_a_gap_too():
 
 
 def test_no_gap_where_none_is_proved():
-    """Flows, float64 maps, maps with one float64 tensor, and explicit maps of assemblies."""
+    """Flows, float64 maps, maps with one float64 tensor, and maps that solve an equation."""
     weight = 0.3 * jnp.eye(2)
     small = RateNetwork(weight.astype(jnp.float32))
     step = discretise(small, ExplicitEuler(0.5))
@@ -248,13 +267,14 @@ def test_no_gap_where_none_is_proved():
         assembly,
         discretise(RateNetwork(weight), ExplicitEuler(0.5)),
         eqx.tree_at(lambda s: s.network.bias, step, jnp.zeros(2, jnp.float64)),  # pyright: ignore[reportAttributeAccessIssue]
-        discretise(assembly, ExplicitEuler(0.5)),
+        discretise(assembly, BackwardEuler(0.5)),
     ]
     for system in without:
         answer = certify(system)
         assert isinstance(answer, Certificate) and answer.float32 is None
         assert float32_gap(answer, 1.0) is None
-    for system in (step, discretise(assembly, SemiImplicit(0.5))):
+    schemes = (SemiImplicit(0.5), Rotation(0.5), ExplicitEuler(0.5), ExponentialEuler(0.5))
+    for system in (step, *(discretise(assembly, scheme) for scheme in schemes)):
         answer = certify(system)
         assert isinstance(answer, Certificate) and answer.float32 is not None
 
@@ -266,3 +286,20 @@ def test_a_marginal_factor_leaves_no_room_for_rounding():
     cell = Elman(jnp.ones((1, 1), jnp.float32), weight, zero, zero, activation="identity")
     answer = certify(cell)
     assert isinstance(answer, Certificate) and answer.float32 is None
+
+
+def test_activations_that_are_not_0_at_0_have_to_say_so():
+    """With the default `at_zero` the ball of radius 0.01 counted as invariant; runs leave it."""
+    weight = jnp.array([[0.5]], jnp.float32)
+    shifted = Activation("shifted", lambda x: jnp.tanh(x) + 5, (0.0, 1.0))
+    runner = discretise(RateNetwork(weight, activation=shifted), ExplicitEuler(0.1))
+    with pytest.raises(InputProblem, match="give it an at_zero"):
+        certify(runner)
+    assert isinstance(certify(runner, input_bound=None), Certificate)
+    told = dataclasses.replace(shifted, at_zero=5.0, supremum=6.0)
+    answer = certify(discretise(RateNetwork(weight, activation=told), ExplicitEuler(0.1)))
+    assert isinstance(answer, Certificate) and answer.float32 is not None
+    resting = 5.0
+    for _ in range(400):
+        resting += 0.1 * (0.5 * (np.tanh(resting) + 5) - resting)
+    assert float(answer.metric.norm(jnp.array([resting]))) < answer.float32.state_radius

@@ -139,7 +139,7 @@ def test_plain_skew_coupling_of_modules_with_other_metrics():
         modules, jnp.asarray(lower - (lower * scale[:, None] ** 2).T / scale[:, None] ** 2)
     )
     answer = certified(right, metric=DiagonalMetric(jnp.asarray(scale)))
-    assert answer.rate == pytest.approx(slowest, rel=1e-6)
+    assert answer.margin > (1 - 1e-6) * slowest
     assert certified(right).margin > 0.8 * slowest
 
 
@@ -414,7 +414,8 @@ def test_nothing_samples_its_way_to_a_certificate():
         for name in names
         if "Certificate" in str(inspect.signature(getattr(contraction, name)).return_annotation)
     }
-    assert returning == {"certify"}
+    # Of these, only `certify` and `discrete_factor` start from a system; the others join proofs.
+    assert returning == {"certify", "compose", "compose_maps", "discrete_factor"}
     answer = certified(rate_network(np.zeros((2, 2))))
     assert answer.evidence is Evidence.VERIFIED
 

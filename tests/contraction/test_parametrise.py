@@ -316,7 +316,9 @@ def test_every_argument_of_delay_lines_changes_something(change: dict[str, Any])
 def test_metrics_are_float64_and_proposals_only():
     """A metric that belongs to other parameters does not certify."""
     free = random_stable_assembly(jax.random.key(0), **BASE, margin=0.95, coupling_gain=5.0)
-    scale = free.metric().scale
+    metric = free.metric()
+    assert isinstance(metric, DiagonalMetric)
+    scale = metric.scale
     assert scale.dtype == jnp.float64
     stretched = DiagonalMetric(scale * jnp.exp(jnp.linspace(0, 4, scale.size)))
     assert not isinstance(certify(free.explicit(), metric=stretched), Certificate)

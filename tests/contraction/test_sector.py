@@ -12,8 +12,10 @@ from limitset.checker import check
 from limitset.contraction import (
     Certificate,
     DiagonalMetric,
+    QuadraticMetric,
     Sector,
     SingularValue,
+    SumMetric,
     Unknown,
     certify,
 )
@@ -245,10 +247,18 @@ def test_float32_statements_hold_in_quadratic_metrics():
     assert 0 < answer.float32.gap < 1e-4
 
 
-def test_it_leaves_given_metrics_to_others():
+def test_metrics_that_it_cannot_use():
     flow = network(random(5, 4, 0.3))
-    answer = Sector().apply(flow, DiagonalMetric(jnp.ones(4)))
-    assert isinstance(answer, Unknown) and "own metric" in answer.reason
+    for metric in (
+        SumMetric(jnp.ones(4)),
+        QuadraticMetric(-jnp.eye(4)),
+        QuadraticMetric(jnp.eye(3)),
+    ):
+        assert isinstance(Sector().apply(flow, metric), Unknown)
+    tilted = jnp.eye(4).at[0, 1].set(1e-3)
+    assert isinstance(Sector().apply(flow, QuadraticMetric(tilted)), Unknown)
+    answer = Sector().apply(network(np.zeros((129, 129))), DiagonalMetric(jnp.ones(129)))
+    assert isinstance(answer, Unknown) and "at most 128" in answer.reason
 
 
 def test_linear_networks_decay_as_fast_as_their_poles():

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from typing import TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from limitset._result import Evidence
+from limitset._result import Evidence, InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction._metric import AbstractMetric
+
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Certificate:
     Flows carry a `rate` per unit time (a lower bound, positive), maps a `factor` per step (an
     upper bound, below one); the other is `None`. `module_bounds` and `coupling_bounds` are the
     numbers from which it follows, `multipliers` those of the sector theorem, so that `explain` and
-    the checker can retrace it.
+    the checker can retrace it. Where parts were joined, `parts` are their certificates.
     """
 
     system: AbstractFlow | AbstractMap
@@ -63,6 +68,7 @@ class Certificate:
     module_bounds: tuple[float, ...]
     coupling_bounds: tuple[float, ...] = ()
     multipliers: tuple[float, ...] = ()
+    parts: tuple["Certificate", ...] = ()
     float32: Float32Gap | None = None
     tried: tuple[Attempt, ...] = field(default=(), compare=False)
     evidence: Evidence = Evidence.VERIFIED
@@ -97,6 +103,12 @@ class Unknown:
 
     reason: str
     tried: tuple[Attempt, ...] = ()
+    # What was asked, for `weakest_direction`; `certify` fills both in.
+    system: AbstractFlow | AbstractMap | None = field(default=None, compare=False, repr=False)
+    metric: AbstractMetric | None = field(default=None, compare=False, repr=False)
+    # Of a composition: the state direction in which the whole expands, and the parts to blame.
+    direction: Float[np.ndarray, " n"] | None = field(default=None, compare=False, repr=False)
+    pair: tuple[int, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,28 +132,23 @@ class Refuted:
 Answer = Certificate | Unknown | Refuted
 
 
-def explain(answer: Answer) -> str:
-    """The answer in a few lines: claim, theorem, inequality, slack, and what else was tried.
+def frozen(tree: Tree) -> Tree:
+    """The same with NumPy's arrays copied: a certificate is about numbers that nobody changes."""
+    if not any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree)):
+        return tree
+    return jax.tree.map(lambda a: jnp.array(a) if isinstance(a, np.ndarray) else a, tree)
 
-    >>> print(explain(Unknown("the bound 1.04 exceeds 1")))
-    unknown: the bound 1.04 exceeds 1
+
+def require_certificate(given: object) -> Certificate:
+    """The same, if it is a certificate.
+
+    **Raises:** `InputProblem` for anything else, such as an answer that decided nothing.
     """
-    if isinstance(answer, Certificate):
-        lines = [answer.claim(), f"  theorem {answer.theorem}: {_INEQUALITIES[answer.theorem]}"]
-        pairs = zip(answer.module_theorems, answer.module_bounds, strict=True)
-        for index, (theorem, bound) in enumerate(pairs):
-            lines.append(f"  module {index}: {theorem} bound {bound:.6g}")
-        lines += [f"  coupling bound {bound:.6g}" for bound in answer.coupling_bounds]
-        lines.append(f"  margin {answer.margin:.6g}, cond(M) {answer.condition:.3g}")
-        if answer.float32 is not None:
-            lines.append(
-                f"  float32, |u| <= {answer.float32.input_bound:g}: {answer.float32.claim()}"
-            )
-    else:
-        word = "unknown" if isinstance(answer, Unknown) else "refuted"
-        lines = [f"{word}: {answer.reason}"]
-    lines += [f"  tried {a.theorem}: {a.reason}" for a in answer.tried]
-    return "\n".join(lines)
+    if isinstance(given, Certificate):
+        return given
+    raise InputProblem(
+        f"{type(given).__name__} came; give certificates, the answers of `certify` or `compose`"
+    )
 
 
 def _rounded(number: float, direction: str, digits: int = 6) -> str:
@@ -150,12 +157,3 @@ def _rounded(number: float, direction: str, digits: int = 6) -> str:
     if shown == 1 != number:
         shown = Context(prec=17, rounding=direction).create_decimal_from_float(number)
     return f"{shown.normalize():g}"
-
-
-_INEQUALITIES = {
-    "absolute_value": "slope-weighted |W|, with positive self-weights only, is below the leak",
-    "singular_value": "largest slope times |S W S^-1|_2 is below the leak",
-    "vertices": "sym(M J) <= -rate M at every corner of the slope box",
-    "sector": "with multipliers for the sector of every slope, one matrix is negative definite",
-    "skew_feedback": "modules contract, and the coupling is skew in their metric",
-}

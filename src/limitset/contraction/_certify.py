@@ -5,32 +5,89 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.contraction._certificate import Answer, Attempt, Certificate, Unknown
+from limitset.contraction._best import best_certificate
+from limitset.contraction._block_metric import BlockMaximumMetric, BlockMetric
+from limitset.contraction._cascade import Cascade
+from limitset.contraction._certificate import Answer, Unknown, frozen
+from limitset.contraction._composition import Composition
+from limitset.contraction._diagonal_linear import DiagonalLinear
+from limitset.contraction._euler_step import EulerStep
 from limitset.contraction._float32 import float32_gap
+from limitset.contraction._implicit import Implicit
+from limitset.contraction._input_gates import InputGates
 from limitset.contraction._instability import refute
-from limitset.contraction._metric import AbstractMetric
+from limitset.contraction._metric import AbstractMetric, DiagonalMetric, QuadraticMetric
+from limitset.contraction._metzler import Metzler
+from limitset.contraction._polyhedral_metric import MaximumMetric, SumMetric
+from limitset.contraction._recurrent_equilibrium import RecurrentEquilibrium
 from limitset.contraction._sector import Sector
 from limitset.contraction._single_layer import AbsoluteValue, SingularValue
 from limitset.contraction._skew_feedback import SkewFeedback
+from limitset.contraction._small_gain import SmallGain
 from limitset.contraction._theorem import AbstractTheorem
 from limitset.contraction._vertices import Vertices
-from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, RateMap, SemiImplicitMap
-from limitset.networks import Assembly, Elman, RateNetwork
+from limitset.dynamics import (
+    CompositeMap,
+    EulerAssemblyMap,
+    ExponentialAssemblyMap,
+    GatedMap,
+    ImplicitMap,
+    RateMap,
+    SemiImplicitMap,
+)
+from limitset.networks import (
+    REN,
+    Assembly,
+    Composite,
+    DiagonalRecurrence,
+    Elman,
+    GatedAssembly,
+    GatedRate,
+    RateNetwork,
+    Relay,
+    Stack,
+)
 from limitset.proofs import require_sound_arithmetic
 
-THEOREMS: tuple[AbstractTheorem, ...] = (
+_DIRECT: tuple[AbstractTheorem, ...] = (
     AbsoluteValue(),
     SingularValue(),
     SkewFeedback(),
     Vertices(),
     Sector(),
+    DiagonalLinear(),
+    InputGates(),
+    RecurrentEquilibrium(),
 )
 
-# The classes that theorems speak of: exactly these, no subclass.
+# In metrics that come from a quadratic form: parts under feedback need one.
+_PARTS = (*_DIRECT, Implicit(_DIRECT), EulerStep(_DIRECT))
+
+# Two go back to the certificate of the flow that a map was made of. Sums and maxima come last: they
+# combine with no feedback, so that another metric is better wherever the rates are alike.
+THEOREMS: tuple[AbstractTheorem, ...] = (
+    *_DIRECT,
+    Implicit((*_DIRECT, Composition(_PARTS), Metzler())),
+    EulerStep(_DIRECT),
+    Composition(_PARTS),
+    SmallGain((*_PARTS, Cascade(_DIRECT), Metzler())),
+    Metzler(),
+    Cascade((*_DIRECT, EulerStep(_DIRECT))),
+)
+
+# The classes that theorems speak of, systems and metrics: exactly these, no subclass.
 _KNOWN = (
+    DiagonalRecurrence,
+    Stack,
+    Relay,
+    GatedRate,
+    GatedAssembly,
+    GatedMap,
+    REN,
     RateNetwork,
     RateMap,
     Elman,
@@ -38,10 +95,16 @@ _KNOWN = (
     SemiImplicitMap,
     EulerAssemblyMap,
     ExponentialAssemblyMap,
+    ImplicitMap,
+    Composite,
+    CompositeMap,
+    DiagonalMetric,
+    QuadraticMetric,
+    SumMetric,
+    MaximumMetric,
+    BlockMetric,
+    BlockMaximumMetric,
 )
-
-# A simpler theorem, and its simpler metric, stand unless a later one gains more than this.
-_WORTH = 1 + 1e-3
 
 
 def certify(
@@ -82,24 +145,14 @@ def certify(
     >>> answer.tried[0].theorem, round(answer.tried[0].bound, 6)
     ('absolute_value', 0.5)
     """
-    _check(system, input_bound)
+    _check(system, metric, input_bound)
     require_sound_arithmetic()
-    altered = _altered_class(system)
-    if altered is not None:
-        return Unknown(f"{altered} may run something else than the class it derives from")
-    tried: list[Attempt] = []
-    best: Certificate | None = None
-    for theorem in theorems:
-        if not theorem.applies_to(system):
-            continue
-        answer = theorem.apply(system, metric)
-        if isinstance(answer, Unknown):
-            tried.append(Attempt(theorem.name, None, answer.reason))
-            continue
-        bound = answer.factor if answer.rate is None else answer.rate
-        tried.append(Attempt(theorem.name, bound, answer.claim()))
-        if best is None or answer.margin > best.margin * _WORTH:
-            best = answer
+    for given, verb in ((system, "run"), (metric, "measure")):
+        altered = _altered_class(given)
+        if altered is not None:
+            return Unknown(f"{altered} may {verb} something else than the class it derives from")
+    system, metric = frozen((system, metric))
+    best, tried = best_certificate(system, theorems, metric)
     if best is not None:
         gap = None if input_bound is None else float32_gap(best, input_bound)
         return replace(best, float32=gap, tried=tuple(tried))
@@ -107,28 +160,43 @@ def certify(
     if refuted is not None:
         return replace(refuted, tried=tuple(tried))
     if not tried:
-        kinds = "rate networks, Elman cells, assemblies and their maps"
+        kinds = "the networks of limitset.networks but GRU and LSTM, and their maps"
         return Unknown(f"no theorem speaks about {type(system).__name__}; those here cover {kinds}")
-    return Unknown("; ".join(f"{a.theorem}: {a.reason}" for a in tried), tuple(tried))
+    reason = "; ".join(f"{a.theorem}: {a.reason}" for a in tried)
+    return Unknown(reason, tuple(tried), system, metric)
 
 
-def _altered_class(system: AbstractFlow | AbstractMap) -> str | None:
-    """The name of a subclass of a known system, inside or outside; theorems know the class only."""
+def _altered_class(given: AbstractFlow | AbstractMap | AbstractMetric | None) -> str | None:
+    """The name of a subclass of a known class, inside or outside; theorems know the class only."""
 
     def altered(node: object) -> bool:
         return isinstance(node, _KNOWN) and type(node) not in _KNOWN
 
-    nodes = filter(altered, jax.tree.leaves(system, is_leaf=altered))
+    nodes = filter(altered, jax.tree.leaves(given, is_leaf=altered))
     return next((type(node).__name__ for node in nodes), None)
 
 
-def _check(system: AbstractFlow | AbstractMap, input_bound: float | None) -> None:
+def _check(
+    system: AbstractFlow | AbstractMap, metric: AbstractMetric | None, input_bound: float | None
+) -> None:
     if not isinstance(system, AbstractFlow | AbstractMap):
         raise InputProblem(
             f"{type(system).__name__} came; certify needs a network, an assembly or a map"
         )
+    if metric is not None and not isinstance(metric, AbstractMetric):
+        raise InputProblem(
+            f"metric is a {type(metric).__name__}; give a metric, such as DiagonalMetric(scale)"
+        )
     if input_bound is not None and not 0 <= input_bound < math.inf:
         raise InputProblem(f"input_bound is {input_bound}; give a finite number, 0 or positive")
+    leaves = jax.tree.leaves((system, metric))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        raise InputProblem("the numbers are traced; call certify outside jit, grad and vmap")
+    if any(np.iscomplexobj(leaf) for leaf in leaves):
+        raise InputProblem("the numbers are complex; certify needs real weights and metrics")
+    for node in jax.tree.leaves(system, is_leaf=lambda node: isinstance(node, RateNetwork)):
+        if isinstance(node, RateNetwork) and not np.asarray(node.time_constant).all():
+            raise InputProblem("a time constant is 0; give a positive one")
     for path, leaf in jax.tree_util.tree_leaves_with_path(system):
         values = np.asarray(leaf)
         if values.dtype not in (np.float32, np.float64):

@@ -1,16 +1,17 @@
-"""Initial values with a long memory."""
+"""Initial values: modules with a long memory, and sparse random modules."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Float, Key
 
-from limitset.contraction._parametrise import (
-    AbsoluteValueWeight,
-    StableAssembly,
-    random_stable_assembly,
-)
+from limitset._result import InputProblem
+from limitset.contraction._absolute_weights import AbsoluteValueWeight
+from limitset.contraction._parametrise import random_stable_assembly
+from limitset.contraction._recover_weights import recover_absolute_value
+from limitset.contraction._stable_assembly import StableAssembly
+from limitset.contraction._weights import FrozenWeight, SparsityPattern
 
 
 def delay_line_assembly(
@@ -65,4 +66,94 @@ def delay_line_assembly(
         lambda s: (s.weights, s.input_weight, s.bias),
         base,
         (weights, input_weight, jnp.zeros_like(base.bias)),
+    )
+
+
+# Share of the limit that the spectral radius gets, and how far the norm may exceed the limit where
+# the pattern has few cycles: such modules need wide metrics.
+_RADIUS, _AMPLIFIED = 0.95, 4.0
+
+
+def sparse_assembly(
+    key: Key[Array, ""],
+    *,
+    modules: int,
+    units: int,
+    inputs: int,
+    density: float = 0.1,
+    activation: str = "tanh",
+    form: str = "hopfield",
+    time_constants: tuple[float, ...] | None = None,
+    margin: float = 0.9,
+    coupling_gain: float = 0.5,
+    train_weights: bool = False,
+    pattern_seed: int = 0,
+) -> StableAssembly:
+    """A stable assembly of sparse random modules, frozen unless `train_weights` says otherwise.
+
+    Every module is drawn once and scaled to a spectral radius of `|W|` just below the limit, at
+    any density and magnitude; its metric is the one of the absolute-value theorem, which is not
+    the identity. (Drawing until a module happens to satisfy the theorem never ends for denser
+    ones.) The pattern is stored, so that trained modules stay as sparse as they were drawn.
+
+    **Arguments:** as in `random_stable_assembly`; `density`, the share in (0, 1] of weights off the
+    diagonal that exist; `pattern_seed` draws which, the same for every `key`.
+
+    **Raises:** `InputProblem` for sizes or a density that do not fit.
+
+    **Reference:** arXiv 2106.08928, the Sparse Combo Net.
+
+    >>> import jax
+    >>> net = sparse_assembly(jax.random.key(0), modules=2, units=8, inputs=1, density=0.25)
+    >>> int((net.explicit().modules[0].weight != 0).sum())
+    14
+    """
+    if not 0 < density <= 1:
+        raise InputProblem(f"density is {density}; give a share above 0 and at most 1")
+    base = random_stable_assembly(
+        key,
+        modules=modules,
+        units=units,
+        inputs=inputs,
+        activation=activation,
+        form=form,
+        time_constants=time_constants,
+        margin=margin,
+        coupling_gain=coupling_gain,
+    )
+    mask = _sparse_mask(np.random.default_rng(pattern_seed), (modules, units, units), density)
+    values = jax.random.uniform(jax.random.fold_in(key, 2), mask.shape, minval=-1.0)
+    weights = _scaled_modules(np.asarray(values, np.float64) * mask, SparsityPattern.of(mask))
+    return eqx.tree_at(
+        lambda s: s.weights, base, weights if train_weights else FrozenWeight(weights)
+    )
+
+
+def _sparse_mask(
+    rng: np.random.Generator, shape: tuple[int, int, int], density: float
+) -> Bool[np.ndarray, "p n n"]:
+    """The same number of weights in every module, none of them a self-weight."""
+    modules, units, _ = shape
+    places = np.flatnonzero(~np.eye(units, dtype=bool))
+    mask = np.zeros((modules, units * units), bool)
+    for module in mask:
+        module[rng.choice(places, round(density * places.size), replace=False)] = True
+    return mask.reshape(shape)
+
+
+def _scaled_modules(
+    weights: Float[np.ndarray, "p n n"], pattern: SparsityPattern
+) -> AbsoluteValueWeight:
+    modules = []
+    for weight in weights:
+        magnitude = np.abs(weight)
+        radius = float(np.abs(np.linalg.eigvals(magnitude)).max())
+        least = float(np.linalg.norm(magnitude, 2)) / _AMPLIFIED
+        free = recover_absolute_value(weight * (_RADIUS / max(radius, least, 1e-30)))
+        if free is None:
+            raise InputProblem("a module's metric is too wide for float64; draw fewer units")
+        modules.append(free)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves).astype(jnp.float32), *modules)
+    return AbsoluteValueWeight(
+        stacked.theta, stacked.log_scale, stacked.row_slack, stacked.column_slack, pattern
     )

@@ -53,8 +53,24 @@ def lure_of(system: AbstractFlow | AbstractMap) -> Lure | str:
     driven = exact * np.where(firing[:, None], lowest[:, None], lowest[None, :])
     linear, response = _around(system, size, identity)
     moving = span > 0
-    A = linear + response @ driven
-    return Lure(A, (response @ before)[:, moving], after[moving], span[moving])
+    A = linear + _product(response, driven)
+    return Lure(A, _product(response, before)[:, moving], after[moving], span[moving])
+
+
+def _product(response: Ball, matrix: Ball) -> Ball:
+    """Row by row where the response is diagonal: large networks need no product of matrices."""
+    own = Ball.moved(np.diagonal, response)
+    entries = np.count_nonzero(response.mid) + np.count_nonzero(response.rad)
+    if entries > np.count_nonzero(own.mid) + np.count_nonzero(own.rad):
+        return response @ matrix
+    product = own.reshape(-1, 1) * matrix
+    # Exact zeros stay exact, so that theorems see where one slope stands alone.
+    zero = (matrix.mid == 0) & (matrix.rad == 0)
+    return Ball(product.mid, np.where(zero, 0.0, product.rad), product.guaranteed)
+
+
+def _diagonal(entries: Ball) -> Ball:
+    return Ball.moved(np.diag, entries)
 
 
 def _modules(system: LURE_SYSTEMS) -> list[RateNetwork | Elman]:
@@ -91,14 +107,15 @@ def _around(system: LURE_SYSTEMS, size: int, identity: Ball) -> tuple[Ball, Ball
     if isinstance(system, Elman):
         return identity * 0.0, identity
     if isinstance(system, RateMap):
-        return identity * float(system.keep), identity * float(system.gain)
+        keep, gain = (np.full(size, float(c)) for c in (system.keep, system.gain))
+        return _diagonal(Ball.exact(keep)), _diagonal(Ball.exact(gain))
     if isinstance(system, RateNetwork | Assembly):
         return _flow_around(system, size)
     if isinstance(system, SemiImplicitMap):
         propagator = _exact(system.propagator)
         return propagator * _exact(system.keep), propagator * _exact(system.gain)
     if isinstance(system, EulerAssemblyMap):
-        return _exact(system.transition), identity * _exact(system.gain)
+        return _exact(system.transition), _diagonal(_exact(system.gain))
     return _exact(system.transition), _exact(system.response)
 
 
@@ -109,11 +126,11 @@ def _flow_around(system: RateNetwork | Assembly, size: int) -> tuple[Ball, Ball]
     places = [slice(0, size)] if isinstance(system, RateNetwork) else module_slices(system)
     for module, part in zip(modules, places, strict=True):
         leak[part], time_constant[part] = float(module.leak), float(module.time_constant)
-    inverse = Ball.exact(np.eye(size)) / Ball.exact(time_constant)
-    linear = -(inverse * leak)
+    inverse = 1 / Ball.exact(time_constant)
+    linear = _diagonal(-(inverse * leak))
     if isinstance(system, Assembly):
         linear = linear + _exact(system.coupling)
-    return linear, inverse
+    return linear, _diagonal(inverse)
 
 
 def _exact(array: object) -> Ball:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from limitset._result import InputProblem
+from limitset._result import InputProblem, require_arrays
 from limitset._types import Matrix, State
 
 
@@ -44,6 +44,7 @@ class DiagonalMetric(AbstractMetric):
     scale: Float[Array, " n"]
 
     def __check_init__(self) -> None:
+        require_arrays(scale=self.scale)
         if self.scale.ndim != 1:
             raise InputProblem(f"metric scale has shape {self.scale.shape}; give a vector (n,)")
 
@@ -78,6 +79,7 @@ class QuadraticMetric(AbstractMetric):
     matrix: Float[Array, "n n"]
 
     def __check_init__(self) -> None:
+        require_arrays(matrix=self.matrix)
         if self.matrix.ndim != 2 or self.matrix.shape[0] != self.matrix.shape[1]:
             raise InputProblem(f"metric matrix has shape {self.matrix.shape}; give (n, n)")
 

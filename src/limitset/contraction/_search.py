@@ -1,5 +1,7 @@
 """Candidates for diagonal metrics. Floating point throughout: theorems verify what comes out."""
 
+import warnings
+
 import numpy as np
 import scipy.linalg as sla
 import scipy.sparse.linalg as ssl
@@ -10,6 +12,13 @@ from limitset.contraction._layer import Layer, Vector
 Square = Float[np.ndarray, "n n"]
 
 _DENSE_LIMIT = 200
+# A metric wider than this, as a ratio of scales, is no use: reducible weights have metrics as wide
+# as one likes, each a little better than the last.
+_WIDEST = 1e30
+# How far above the abscissa the metric is taken, in units of the largest entry.
+_NEAR = 10.0**-3.5
+# Choices of columns hardly ever change more than twice.
+_POLICIES = 10
 # Centring costs about 2 n^3 a step: to convergence up to the first size, three steps up to the
 # second (benchmarks/certify_speed.py).
 _CENTRE_FULLY = 256
@@ -30,18 +39,109 @@ def absolute_metric(layer: Layer) -> Vector:
     diagonal = np.diag(weight)
     np.fill_diagonal(majorant, np.maximum(layer.lowest * diagonal, layer.highest * diagonal))
     abscissa = _abscissa(majorant)
-    size = len(majorant)
     spread = max(abs(abscissa), np.abs(majorant).max(), 1e-290)
-    ones = np.ones(size)
-    for fraction in 10.0 ** np.arange(-3.5, 3):
-        level = abscissa + fraction * spread
-        factor = sla.lu_factor(level * np.eye(size) - majorant, check_finite=False)
-        right, left = sla.lu_solve(factor, ones), sla.lu_solve(factor, ones, trans=1)
-        # Square roots first: entries of long chains, and of zero weights, may reach 1e300.
-        if (right > 0).all() and (left > 0).all() and np.isfinite([right, left]).all():
-            scale = np.sqrt(left) / np.sqrt(right)
-            return scale / np.exp(np.log(scale).mean())
-    return ones
+    even = np.ones(len(majorant))
+    nearest = _resolvent_metric(majorant, abscissa + _NEAR * spread, even)
+    if nearest is not None:
+        return nearest
+    # From far above the abscissa down to it: each scale makes the next matrix nearly dominant, so
+    # that long chains, whose scales span many orders of magnitude, are solved accurately.
+    scale = even
+    for fraction in 10.0 ** np.arange(2, np.log10(_NEAR), -0.5):
+        following = _resolvent_metric(majorant, abscissa + fraction * spread, scale)
+        if following is None:
+            break
+        scale = following
+    return scale
+
+
+def _resolvent_metric(majorant: Square, level: float, scale: Vector) -> Vector | None:
+    """The scale `sqrt(l / d)` at one level, of geometric mean 1; `None` if it does not hold there.
+
+    `A d <= t d` and `A^T l <= t l` with positive vectors bound the symmetric part of `S A S^-1` by
+    t; rounding can break them where the matrix is nearly singular. Solved after balancing with
+    `scale`.
+    """
+    with np.errstate(all="ignore"):
+        balanced = majorant * scale[:, None] / scale
+    size = len(balanced)
+    getrf, getrs = sla.get_lapack_funcs(("getrf", "getrs"), (balanced,))
+    # The plain routines: SciPy's wrappers warn of a singular matrix, which is no news here.
+    factor, pivots, singular = getrf(level * np.eye(size) - balanced)
+    if singular:
+        return None
+    right, left = (getrs(factor, pivots, np.ones(size), trans=t)[0] for t in (0, 1))
+    if not ((right > 0).all() and (left > 0).all() and np.isfinite([right, left]).all()):
+        return None
+    slack = level + 1e-3 * abs(level)
+    if not ((balanced @ right <= slack * right).all() and (left @ balanced <= slack * left).all()):
+        return None
+    # Square roots first: entries of long chains, and of zero weights, may reach 1e300.
+    following = scale * (np.sqrt(left) / np.sqrt(right))
+    if not following.max() < _WIDEST * following.min():
+        return None
+    return following / np.exp(np.log(following).mean())
+
+
+def column_scale(majorants: tuple[Square, ...], unit: float) -> Vector:
+    """Weights s for which the largest `(s^T M)_j / s_j` is small, the worst M for each column.
+
+    Off the diagonal the matrices are nonnegative. The best value is the largest spectral abscissa
+    of the matrices that take each column from one of them. Such a matrix is improved column by
+    column; its weights are `(tI - M)^-T 1` with t a little above its abscissa, safe where it is
+    reducible, and above all diagonals, below which no weights lead. `unit` is a rate or factor of
+    which a thousandth does not matter.
+    """
+    largest = max(float(np.abs(M).max()) for M in majorants)
+    matrices = [M / largest if largest > 0 else M for M in majorants]
+    floor = max(float(np.diag(M).max()) for M in matrices)
+    best, worth, choice = np.ones(len(matrices[0])), np.inf, None
+    mixed = matrices[-1]
+    for _ in range(_POLICIES):
+        scale = _resolvent_scale(mixed, floor, unit / largest if largest > 0 else 1.0)
+        with np.errstate(all="ignore"):
+            values = np.stack([scale @ M for M in matrices]) / scale
+        if values.max() < worth:
+            best, worth = scale, values.max()
+        former, choice = choice, np.argmax(values, axis=0)
+        if len(matrices) == 1 or (former is not None and (choice == former).all()):
+            break
+        mixed = np.choose(choice, matrices)
+    return best
+
+
+def _resolvent_scale(majorant: Square, floor: float, unit: float) -> Vector:
+    """`(tI - M)^-T 1`, with t very near the abscissa if that leaves it as even as before.
+
+    On the way down each scale makes the next matrix nearly dominant, so that long chains, whose
+    weights span many orders of magnitude, are solved accurately.
+    """
+    level = max(_abscissa(majorant), floor)
+    scale, spread = np.ones(len(majorant)), float(np.abs(majorant).max())
+    above = 10 * max(abs(level), spread, 1e-290)
+    while above >= 1e-3 * max(abs(level), spread, unit):
+        found = _resolvent(majorant, level + above, scale)
+        if found is None:
+            return scale
+        scale, above = found, above / 10
+        if (scale @ majorant / scale).max() <= floor:
+            return scale
+        spread = float((np.abs(majorant) * scale[:, None] / scale).max())
+    nearer = _resolvent(majorant, level + 1e-4 * above, scale)
+    even = nearer is not None and np.ptp(np.log(nearer)) < np.ptp(np.log(scale)) + 2
+    return nearer if nearer is not None and even else scale
+
+
+def _resolvent(majorant: Square, level: float, scale: Vector) -> Vector | None:
+    """The weights at one level, of geometric mean 1; `None` if they are not all positive."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of singular matrices: then the weights are not positive
+        matrix = level * np.eye(len(majorant)) - majorant * scale[:, None] / scale
+        factor = sla.lu_factor(matrix, check_finite=False)
+        found = scale * sla.lu_solve(factor, np.ones(len(majorant)), trans=1)
+    if not ((found > 0).all() and found.max() < 1e150 * found.min()):
+        return None
+    return found / np.exp(np.log(found).mean())
 
 
 def _of_moderate_size(weight: Square) -> Square:

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction._certificate import Certificate, Unknown
 from limitset.contraction._lure import LURE_SYSTEMS, Lure, lure_of
-from limitset.contraction._metric import AbstractMetric, QuadraticMetric
-from limitset.contraction._sector_search import SectorCandidate, find_sector_candidates
-from limitset.contraction._theorem import AbstractTheorem
+from limitset.contraction._metric import AbstractMetric, DiagonalMetric, QuadraticMetric
+from limitset.contraction._sector_multipliers import find_multipliers
+from limitset.contraction._sector_search import find_sector_candidates
+from limitset.contraction._theorem import AbstractTheorem, checked_scale
 from limitset.proofs import Ball, is_positive_definite
 
 Square = Float[np.ndarray, "n n"]
@@ -19,6 +20,8 @@ Multipliers = Float[np.ndarray, " m"]
 
 # How far below the float optimum a bound is tried, and then again.
 _RETREATS = (1e-9, 1e-7, 1e-5, 1e-3)
+# A metric that is given needs multipliers only; they cost some hundred inverses of order n + m.
+_LARGEST_GIVEN = 128
 
 
 class Sector(AbstractTheorem):
@@ -39,8 +42,9 @@ class Sector(AbstractTheorem):
     2. `P` is positive definite, the multipliers are positive.
     3. The matrix above is negative definite.
 
-    `P` and `Q` come from closed forms for symmetric weights, or from a search in floats; the
-    three hypotheses are then verified. For symmetric weights the rate is the best possible.
+    `P` and `Q` come from closed forms for symmetric weights, or from a search in floats; for a `P`
+    that is given, `Q` comes from convex minimisation. The hypotheses are then verified. For
+    symmetric weights the rate is the best possible.
 
     **Reference:** arXiv 2604.15238, in both forms, for flows and maps.
     """
@@ -57,30 +61,21 @@ class Sector(AbstractTheorem):
     def apply(
         self, system: AbstractFlow | AbstractMap, metric: AbstractMetric | None
     ) -> Certificate | Unknown:
-        """Prove contraction in a metric of its own; a given metric is left to other theorems."""
+        """Prove contraction in `metric`, which need not be diagonal, or in one of its own."""
         if metric is not None:
-            return Unknown("sector chooses its own metric")
+            return _certify_in_metric(system, metric)
         lure = lure_of(system)
         if isinstance(lure, str):
             return Unknown(lure)
         continuous = isinstance(system, AbstractFlow)
         best: _Proved | None = None
         for candidate in find_sector_candidates(lure, continuous):
-            proved = _prove(lure, candidate, continuous)
+            proved = _prove(lure, Ball.exact(candidate.metric), candidate.multipliers, continuous)
             if proved is not None and (best is None or proved.worth > best.worth):
                 best = proved
         if best is None:
             return Unknown("no metric and multipliers were found that fulfil the inequality")
-        return Certificate(
-            system,
-            self.name,
-            QuadraticMetric(jnp.asarray(best.metric)),
-            best.bound if continuous else None,
-            None if continuous else best.bound,
-            (),
-            (),
-            multipliers=tuple(best.multipliers.tolist()),
-        )
+        return _certificate(system, QuadraticMetric(jnp.asarray(best.metric)), best)
 
 
 @dataclass(frozen=True)
@@ -96,12 +91,66 @@ class _Proved:
         return self.margin * (1 - 1e-3 * np.log10(np.linalg.cond(self.metric)))
 
 
-def _prove(lure: Lure, candidate: SectorCandidate, continuous: bool) -> _Proved | None:
-    """The best verified rate or factor in the candidate's metric, if it contracts."""
-    P, q = candidate.metric, candidate.multipliers
+def _certify_in_metric(
+    system: AbstractFlow | AbstractMap, metric: AbstractMetric
+) -> Certificate | Unknown:
+    """The best rate or factor in a metric that is given; only the multipliers are sought."""
+    if not isinstance(metric, DiagonalMetric | QuadraticMetric):
+        return Unknown("sector needs a diagonal or quadratic metric")
+    if system.state_size > _LARGEST_GIVEN:
+        return Unknown(f"sector seeks multipliers for at most {_LARGEST_GIVEN} states")
+    lure, continuous = lure_of(system), isinstance(system, AbstractFlow)
+    if isinstance(lure, str):
+        return Unknown(lure)
+    used = _symmetric(metric) if isinstance(metric, QuadraticMetric) else metric
+    form = None if used is None else _form(used, system.state_size)
+    if used is None or form is None or not is_positive_definite(_scaled(form)):
+        return Unknown("the given metric is not certainly positive definite and of this size")
+    multipliers = find_multipliers(lure, form.mid, continuous)
+    if multipliers is None:
+        return Unknown("no multipliers were found for the given metric")
+    proved = _prove(lure, form, multipliers, continuous)
+    if proved is not None:
+        return _certificate(system, used, proved)
+    reached = _float_bound(lure, form.mid, multipliers, continuous)
+    word = "rate" if continuous else "factor"
+    return Unknown(f"the best {word} found in the given metric is {reached:.6g}")
+
+
+def _symmetric(metric: QuadraticMetric) -> QuadraticMetric | None:
+    """The same metric where its matrix is symmetric but for rounding: `v^T M v` does not see it."""
+    matrix = np.asarray(metric.matrix, np.float64)
+    largest = float(np.abs(matrix).max(initial=0.0))
+    if not (np.isfinite(largest) and np.abs(matrix - matrix.T).max() <= 1e-12 * largest):
+        return None
+    return QuadraticMetric(jnp.asarray(matrix / 2 + matrix.T / 2))
+
+
+def _form(metric: DiagonalMetric | QuadraticMetric, size: int) -> Ball | None:
+    """The matrix of the metric; squares of scales in balls."""
+    if isinstance(metric, DiagonalMetric):
+        scale = Ball.exact(checked_scale(metric.scale, size))
+        return Ball.moved(np.diag, scale * scale)
+    matrix = np.asarray(metric.matrix, np.float64)
+    return Ball.exact(matrix) if matrix.shape == (size, size) else None
+
+
+def _certificate(
+    system: AbstractFlow | AbstractMap, metric: AbstractMetric, proved: _Proved
+) -> Certificate:
+    rate, factor = (
+        (proved.bound, None) if isinstance(system, AbstractFlow) else (None, proved.bound)
+    )
+    multipliers = tuple(proved.multipliers.tolist())
+    return Certificate(system, "sector", metric, rate, factor, (), (), multipliers=multipliers)
+
+
+def _prove(lure: Lure, form: Ball, q: Multipliers, continuous: bool) -> _Proved | None:
+    """The best verified rate or factor in the metric with these multipliers, if it contracts."""
+    P = form.mid
     if not ((q > 0).all() and np.isfinite(P).all() and np.isfinite(q).all()):
         return None
-    if not is_positive_definite(_scaled(Ball.exact(P))):
+    if not is_positive_definite(_scaled(form)):
         return None
     best = _float_bound(lure, P, q, continuous)
     for retreat in _RETREATS:
@@ -113,16 +162,17 @@ def _prove(lure: Lure, candidate: SectorCandidate, continuous: bool) -> _Proved 
             bound, margin = best + retreat, 1 - best
             if not 0 <= bound < 1:
                 return None
-        if sector_holds(lure, P, q, bound, continuous):
+        if sector_holds(lure, form, q, bound, continuous):
             return _Proved(P, q, bound, margin)
     return None
 
 
 def sector_holds(
-    lure: Lure, metric: Square, multipliers: Multipliers, bound: float, continuous: bool
+    lure: Lure, metric: Square | Ball, multipliers: Multipliers, bound: float, continuous: bool
 ) -> bool:
     """Whether the inequality certainly holds with this rate or factor."""
-    P, Q = Ball.exact(metric), Ball.exact(multipliers)
+    P = metric if isinstance(metric, Ball) else Ball.exact(metric)
+    Q = Ball.exact(multipliers)
     PB = P @ lure.B
     across = lure.C.T * (Q * lure.span)
     if continuous:

@@ -95,8 +95,9 @@ def _symmetric(lure: Lure) -> SectorCandidate | None:
     theta = 2 * a * (1 + np.sqrt(np.maximum(0.0, 1 - values / a)))
     metric = (vectors * theta ** (-2.0 if hopfield else 2.0)) @ vectors.T
     q = leak / gain**2 / (4 * a) if hopfield else response**2 / leak * (4 * a)
-    metric = scale[:, None] * ((metric + metric.T) / 2) * scale
-    return SectorCandidate(metric, q * scale**2)
+    # Symmetrised last: the products round otherwise above the diagonal than below it.
+    metric = scale[:, None] * metric * scale
+    return SectorCandidate((metric + metric.T) / 2, q * scale**2)
 
 
 class _Floats:

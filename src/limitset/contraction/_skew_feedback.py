@@ -40,7 +40,7 @@ class SkewFeedback(AbstractTheorem):
 
     For the maps, the matrices that run are bounded in the metric instead:
 
-    - semi-implicit: `factor = |propagator|_M max_i factor_i`;
+    - a split step (semi-implicit, Cayley, rotation): `factor = |propagator|_M max_i factor_i`;
     - explicit Euler: `|transition|_M + max_i gain_i g_i |V_i|_2`;
     - exponential Euler: `|transition|_M + |response|_M max_i g_i |V_i|_2`.
 
@@ -67,7 +67,7 @@ class SkewFeedback(AbstractTheorem):
         if isinstance(layers, Unknown):
             return layers
         if metric is None:
-            scale: Vector | None = _suggested_scale(assembly, layers)
+            scale: Vector | None = suggested_scale(assembly, layers)
         else:
             scale = diagonal_scale(metric, assembly.state_size)
         if scale is None:
@@ -91,7 +91,7 @@ def _layers(assembly: Assembly) -> list[Layer] | Unknown:
     return layers
 
 
-def _suggested_scale(assembly: Assembly, layers: list[Layer]) -> Vector:
+def suggested_scale(assembly: Assembly, layers: list[Layer]) -> Vector:
     """A metric in which the coupling is skew if there is one, else the modules' own metrics."""
     coupling = np.asarray(assembly.coupling, np.float64)
     if not (coupling * coupling.T).any():
@@ -157,9 +157,26 @@ def _certify_map(system: _AssemblyMap, layers: list[Layer], scale: Vector) -> Ce
         return Unknown(
             f"the factor per step is bounded by {factor:.6g}, not below 1 (coupling matrices "
             f"{', '.join(f'{c:.6g}' for c in coupling)}, worst module "
-            f"{max(b.value for b in bounds):.6g})"
+            f"{max(b.value for b in bounds):.6g}){_euler_limit(system, scale)}"
         )
     return _certificate(system, scale, bounds, coupling, factor=factor)
+
+
+def _euler_limit(system: _AssemblyMap, scale: Vector) -> str:
+    """What explicit Euler stands: `keep^2 + h^2 l^2 < 1` for a skew coupling of norm `l`."""
+    if not isinstance(system, EulerAssemblyMap):
+        return ""
+    transition, step = np.asarray(system.transition, np.float64), system.scheme.step
+    keep = np.abs(np.diagonal(transition))
+    if not np.ptp(keep) <= 1e-6 * keep.max() < 1:
+        return ""
+    coupling = (transition - np.diag(np.diagonal(transition))) / step
+    norm = np.linalg.norm(scale[:, None] * coupling / scale, 2)
+    limit = np.sqrt(max(1 - keep.max() ** 2, 0.0)) / step
+    return (
+        f"; at step {step:g} explicit Euler stands a skew coupling of norm {limit:.3g} at most, "
+        f"{norm:.3g} came: use SemiImplicit, Cayley or Rotation, which stand any"
+    )
 
 
 _MODULE_THEOREMS = ("absolute_value", "singular_value")

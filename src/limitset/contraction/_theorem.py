@@ -4,6 +4,7 @@ import abc
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
@@ -37,9 +38,12 @@ class AbstractTheorem(eqx.Module):
 
 def diagonal_scale(metric: AbstractMetric, size: int) -> Vector | None:
     """The scale of a diagonal metric, checked; `None` for a metric of another kind."""
-    if not isinstance(metric, DiagonalMetric):
-        return None
-    scale = np.asarray(metric.scale, np.float64)
+    return checked_scale(metric.scale, size) if isinstance(metric, DiagonalMetric) else None
+
+
+def checked_scale(given: Float[Array, " n"], size: int) -> Vector:
+    """The scale of a metric that has one positive number for each state."""
+    scale = np.asarray(given, np.float64)
     if scale.shape != (size,):
         raise InputProblem(
             f"the metric has {scale.size} entries and the system {size} states; give one scale per "
