@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -278,6 +278,57 @@ def decode(entry: Document) -> Array:
     return np.frombuffer(raw, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
 
 
+class _Size(NamedTuple):
+    """Bounds of entries, and of the norm: `slope r + offset` for units of the norm r."""
+
+    entries: Array
+    slope: float
+    offset: float
+
+    def plus(self, other: "_Size") -> "_Size":
+        return _Size(
+            self.entries + other.entries, self.slope + other.slope, self.offset + other.offset
+        )
+
+    def times(self, number: float) -> "_Size":
+        return _Size(self.entries * number, self.slope * number, self.offset * number)
+
+    def weighed(self, weights: Array) -> "_Size":
+        top = np.abs(weights).max()
+        return _Size(np.abs(weights) * self.entries, top * self.slope, top * self.offset)
+
+    def through(self, matrix: tuple[Array, float]) -> "_Size":
+        magnitude, spread = matrix
+        return _Size(magnitude @ self.entries, spread * self.slope, spread * self.offset)
+
+    def settled(self, scale: Array, radius: float) -> "_Size":
+        alone = _still(self.entries, scale)
+        return alone if alone.offset < self.slope * radius + self.offset else self
+
+    def norm(self, scale: Array, radius: float) -> float:
+        return min(_still(self.entries, scale).offset, self.slope * radius + self.offset)
+
+
+def _still(entries: Array, scale: Array) -> _Size:
+    return _Size(entries, 0.0, float(np.linalg.norm(scale * entries)))
+
+
+def _spread(matrix: Array, scale: Array) -> float:
+    return float(np.linalg.norm(whiten(np.abs(matrix), scale), 2))
+
+
+def _place(modules: list[Any], index: int, arrays: dict[str, Array]) -> slice:
+    sizes = [len(arrays[weight]) for _, _, (weight, _) in modules]
+    return slice(sum(sizes[:index]), sum(sizes[: index + 1]))
+
+
+def _joined(parts: list[_Size], scale: Array, radius: float) -> _Size:
+    entries = np.concatenate([part.entries for part in parts])
+    offset = float(np.linalg.norm([part.offset for part in parts]))
+    whole = _Size(entries, max(part.slope for part in parts), offset)
+    return whole.settled(scale, radius)
+
+
 def add_float32(
     document: Document,
     input_bound: float = 1.0,
@@ -308,55 +359,83 @@ def add_float32(
         keep, gain = np.full(n, arrays["keep"]), np.full(n, arrays["gain"])
     else:
         modules, biases = [], []
+        keep, gain = (
+            arrays.get(name, fill) for name, fill in (("keep", np.zeros(n)), ("gain", np.ones(n)))
+        )
         for i, c in enumerate(config["modules"]):
             names = [f"module_{i}.weight", f"module_{i}.input_weight"]
             modules.append((c["form"], c["activation"], names))
             biases.append([f"module_{i}.bias"])
-        keep, gain = arrays["keep"], arrays["gain"]
+    explicit = "transition" in arrays
+
+    spreads = {w: _spread(arrays[w], s[_place(modules, k, arrays)]) for k, (_, _, (w, _)) in
+               enumerate(modules)}  # fmt: skip
 
     def step(R: float) -> tuple[float, float, float]:
-        x, ys, eys, y0s, drives, start = R / s, [], [], [], [], 0
-        for (form, activation, (w, e)), own in zip(modules, biases, strict=True):
-            W, U = np.abs(arrays[w]), np.abs(arrays[e])
-            k, m = U.shape
-            g, zero = HIGHEST[activation], AT_ZERO.get(activation, 0.0)
-            top, part = SUPREMUM.get(activation, np.inf), slice(start, start + k)
-            c = U.sum(1) * input_bound + sum(np.abs(arrays[b]) for b in own)
-            K, xb = k + m + 4, x[part]
-            if form == "hopfield":
-                r = np.minimum(top, zero + g * xb)
-                er = alpha * r + eta
-                v = W @ (r + er) + c
-                ev = W @ er + gamma(K) * v + K * eta
-                v0 = W @ np.full(k, zero) + c
-            else:
-                z = W @ xb + c
-                ez = gamma(K) * z + K * eta
-                v = np.minimum(top, zero + g * (z + ez))
-                ev = g * ez + alpha * v + eta
-                v0 = np.minimum(top, zero + g * c)
-            a, d = np.abs(keep[part]), np.abs(gain[part])
-            y = a * xb + d * (v + ev)
-            ys.append(y)
-            eys.append(d * ev + gamma(4) * y + 4 * eta)
-            y0s.append(d * v0)
-            drives.append(d * v)
-            start += k
-        y, ey, y0 = (np.concatenate(v) for v in (ys, eys, y0s))
-        if "propagator" in arrays:
-            P = np.abs(arrays["propagator"])
-            ey, y0 = P @ (ey + gamma(n + 1) * (y + ey)) + (n + 1) * eta, P @ y0
-        norms = (np.linalg.norm(s * v) for v in (ey, y0, np.concatenate(drives)))
-        error, moved, driven = map(float, norms)
-        return error, moved, driven
+        ys, eys, y0s, drives = [], [], [], []
+        for k, ((form, activation, (w, e)), own) in enumerate(zip(modules, biases, strict=True)):
+            part = _place(modules, k, arrays)
+            W, U = (np.abs(arrays[w]), spreads[w]), np.abs(arrays[e])
+            share = R / np.sqrt(len(modules))
+            x, terms = _Size(R / s[part], 1.0, 0.0), sum(U.shape) + 4
+            c = _still(U.sum(1) * input_bound + sum(np.abs(arrays[b]) for b in own), s[part])
+            tiny = _still(np.full(len(U), eta), s[part])
 
-    p = float.fromhex(document["witness"]["coupling"][0]) if "propagator" in arrays else 1.0
-    R, kept = 1.0, p * np.abs(keep).max()
+            def value(v: _Size, a: str = activation, part: slice = part, share: float = share):
+                flat = _still(np.full(len(v.entries), AT_ZERO.get(a, 0.0)), s[part])
+                grown = v.times(HIGHEST[a]).plus(flat)
+                top = np.minimum(SUPREMUM.get(a, np.inf), grown.entries)
+                return _Size(top, grown.slope, grown.offset).settled(s[part], share)
+
+            zero = _still(np.zeros(len(U)), s[part])
+            if form == "hopfield":
+                r = value(x)
+                er = r.times(alpha).plus(tiny)
+                v = r.plus(er).through(W).plus(c).settled(s[part], share)
+                ev = er.through(W).plus(v.times(gamma(terms))).plus(tiny.times(terms))
+                v0 = value(zero).through(W).plus(c)
+            else:
+                z = x.through(W).plus(c).settled(s[part], share)
+                ez = z.times(gamma(terms)).plus(tiny.times(terms))
+                v = value(z.plus(ez))
+                ev = ez.times(HIGHEST[activation]).plus(v.times(alpha)).plus(tiny)
+                v0 = value(c)
+            if explicit:
+                y = v.weighed(gain[part])
+                ey = ev.weighed(gain[part]).plus(y.times(gamma(1)) if "gain" in arrays else zero)
+            else:
+                y = x.weighed(keep[part]).plus(v.plus(ev).weighed(gain[part]))
+                ey = ev.weighed(gain[part]).plus(y.times(gamma(4))).plus(tiny.times(4))
+            ys.append(y)
+            eys.append(ey)
+            y0s.append(v0.weighed(gain[part]))
+            drives.append(v.weighed(gain[part]))
+        y, ey, y0, driven = (_joined(v, s, R) for v in (ys, eys, y0s, drives))
+        tiny = _still(np.full(n, eta), s)
+        if "propagator" in arrays:
+            P = (np.abs(arrays["propagator"]), _spread(arrays["propagator"], s))
+            y = y.plus(ey).through(P)
+            ey = ey.through(P).plus(y.times(gamma(n + 1))).plus(tiny.times(n + 1))
+            y0 = y0.through(P)
+        elif explicit:
+            T = (np.abs(arrays["transition"]), _spread(arrays["transition"], s))
+            kept, terms = _Size(R / s, 0.0, R).through(T), n + 2
+            if "response" in arrays:
+                Q = (np.abs(arrays["response"]), _spread(arrays["response"], s))
+                y, ey, y0, terms = y.plus(ey).through(Q), ey.through(Q), y0.through(Q), 2 * n + 2
+            else:
+                y = y.plus(ey)
+            ey = ey.plus(kept.plus(y).times(gamma(terms))).plus(tiny.times(terms))
+        return ey.norm(s, R), y0.norm(s, R), driven.norm(s, R)
+
+    norms = [float.fromhex(norm) for norm in document["witness"]["coupling"]]
+    kept = norms[0] if explicit else (norms or [1.0])[0] * np.abs(keep).max()
+    p, R = norms[-1] if norms and "gain" not in arrays or "propagator" in arrays else 1.0, 1.0
     for _ in range(200):
         error, moved, driven = step(R)
         R = 1.01 * ((p * driven + error) / (1 - kept) if by_drive else (moved + error) / (1 - q))
-    error = step(R)[0]
-    error *= 1 + 1e-9
+    # The checker bounds norms of nonnegative matrices by a few power steps, a little above them.
+    error = 1.01 * step(R)[0]
     document["float32"] = {
         "input_bound": float(input_bound).hex(),
         "activation_error": float(alpha).hex(),

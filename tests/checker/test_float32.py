@@ -10,7 +10,7 @@ import pytest
 from flint import arb, arb_mat
 
 from limitset.checker import check
-from limitset.checker._float32 import Gauge, _length
+from limitset.checker._rounding import Gauge, _length, _spread
 
 from .certificates import (
     HIGHEST,
@@ -51,6 +51,12 @@ def all_kinds() -> dict[str, dict]:
             norm=0.3,
         )
         found[f"assembly-{activation}-{form}"] = add_float32(whole, alpha=alpha)
+    for scheme, form in itertools.product(("explicit_euler", "exponential_euler"), FORMS):
+        whole = assembly(
+            scheme, sizes=[3, 5, 2], form=form, dtype=np.float32, norm=0.3, strength=0.1
+        )
+        found[f"{scheme}-{form}"] = add_float32(whole)
+        found[f"{scheme}-{form}-drive"] = add_float32(whole, by_drive=True)
     for activation in HIGHEST:
         step = elman("singular_value", activation, single(), SCALE)
         found[f"elman-{activation}"] = add_float32(step)
@@ -83,10 +89,10 @@ def test_accepts_true_bounds(name: str, tmp_path: Path):
 def test_rejects_whatever_is_tightened(name: str, tmp_path: Path):
     document = KINDS[name]
     attempts = [
-        {"rounding": 1 - 1e-5},
+        {"rounding": 0.98},
         {"gap": 1 - 1e-5},
         {"state_radius": 1e-3},
-        {"input_bound": 1.1},
+        {"input_bound": 3.0},
         {"state_radius": -1.0},
         {"input_bound": -1.0},
         {"rounding": 0.0, "gap": 0.0},
@@ -94,7 +100,7 @@ def test_rejects_whatever_is_tightened(name: str, tmp_path: Path):
         {"state_radius": 1e300, "rounding": 1e300, "gap": 1e300},
     ]
     if float.fromhex(document["float32"]["activation_error"]) > 0:
-        attempts.append({"activation_error": 2.0})
+        attempts.append({"activation_error": 8.0})
     for attempt in attempts:
         assert not verdict(edited(document, **attempt), tmp_path).accepted, attempt
 
@@ -115,8 +121,7 @@ def test_only_for_float32_maps(tmp_path: Path):
     others = [
         rate_flow("singular_value", rate_config(), single(), SCALE),
         rate_map("singular_value", rate_config(), single(np.float64), SCALE, 0.9, 0.1),
-        assembly("explicit_euler", sizes=[3, 3], strength=0.1, dtype=np.float32),
-        assembly("exponential_euler", sizes=[3, 3], strength=0.1, dtype=np.float32),
+        assembly("explicit_euler", sizes=[3, 3], strength=0.1),
         assembly(None, sizes=[3, 3], dtype=np.float32),
     ]
     for document in others:
@@ -196,6 +201,20 @@ def test_lengths_of_vectors_that_may_be_zero():
         ([arb(0, 1e-30), arb(0)], 2e-30, 2.1e-30),
         ([arb(3, 1e-9), arb(8)], 10.0, 10.1),
     ):
-        form = arb_mat([[4.0, 0.0], [0.0, 1.0]])
-        length = _length(Gauge([arb(0.5), arb(1)], form), vector)
-        assert length >= least and length <= most
+        form, reach = arb_mat([[4.0, 0.0], [0.0, 1.0]]), [arb(0.5), arb(1)]
+        for gauge in (Gauge(reach, None, form), Gauge(reach, (2.0, 1.0), arb_mat(0, 0))):
+            length = _length(gauge, slice(None), vector)
+            assert length >= least and length <= most
+
+
+def test_spreads_bound_the_norm_of_nonnegative_matrices():
+    """Close to it, also where entries vanish, where the matrix does, and along a chain."""
+    rng = np.random.default_rng(4)
+    matrices = [np.abs(rng.normal(size=(n, n))) for n in (1, 2, 7, 20)]
+    matrices += [np.zeros((3, 3)), np.diag([1.0, 0.0, 1e-200]), np.diag(np.ones(5), 1)]
+    matrices.append(np.where(rng.random((12, 12)) < 0.8, 0.0, rng.random((12, 12))))
+    for matrix in matrices:
+        bound = _spread(arb_mat(matrix.tolist()))
+        norm = np.linalg.norm(matrix, 2)
+        assert bound >= norm * (1 - 1e-12)
+        assert bound <= norm * 1.05 + 1e-100

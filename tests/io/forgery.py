@@ -70,7 +70,9 @@ WORDS += ["continuous", "discrete", "float32", "float64", "diagonal", "quadratic
 WORDS += ["contraction", "equilibrium", "hopf", "all_hopf", "krawczyk", "pure_class", "above"]
 WORDS += ["fold", "pitchfork", "flip", "neimark_sacker", "cycle", "branch", "all_equilibria"]
 WORDS += ["shooting", "search", "uniform_krawczyk", "sector", "bias", "origin"]
+WORDS += ["diagonal_recurrence", "stack", "diagonal_linear", "cascade", "block_maximum"]
 WORDS += ["below", "gain", "shift", "direction", "stable", "unstable", "undecided"]
+WORDS += ["composition", "small_gain", "composite", "block", "block_maximum"]
 
 
 def other_values(value: Any, rng: np.random.Generator) -> Iterator[Any]:

@@ -20,6 +20,8 @@ from limitset.contraction import (
     AbsoluteValue,
     Certificate,
     DiagonalMetric,
+    EulerStep,
+    Implicit,
     QuadraticMetric,
     Sector,
     SingularValue,
@@ -27,12 +29,16 @@ from limitset.contraction import (
     Vertices,
     certify,
 )
-from limitset.contraction._float32 import _norm, _reach, _step
+from limitset.contraction._float32 import reach_of
+from limitset.contraction._rounding import norm_of, rounded_step, step_bounds
 from limitset.dynamics import (
     AbstractFlow,
     AbstractMap,
+    BackwardEuler,
+    Cayley,
     ExplicitEuler,
     ExponentialEuler,
+    Rotation,
     SemiImplicit,
     discretise,
 )
@@ -78,9 +84,27 @@ KINDS: dict[str, Callable[[], AbstractFlow | AbstractMap]] = {
     "sector_flow": lambda: _rate(form="firing_rate", activation="relu"),
     "sector_map": lambda: discretise(_rate(single=True), ExplicitEuler(0.375)),
     "sector_semi_implicit": lambda: discretise(_assembly(single=True), SemiImplicit(0.125)),
+    "cayley": lambda: discretise(_assembly(single=True), Cayley(0.25)),
+    "rotation": lambda: discretise(_assembly(), Rotation(0.25)),
+    "float32_explicit_euler": lambda: discretise(_assembly(single=True), ExplicitEuler(0.0625)),
+    "float32_exponential_euler": lambda: discretise(_assembly(True), ExponentialEuler(0.25)),
+    "backward_euler": lambda: discretise(_assembly(), BackwardEuler(0.5)),
+    "sector_backward_euler": lambda: discretise(_rate(single=True), BackwardEuler(0.5)),
+    "euler_step": lambda: discretise(_assembly(), ExplicitEuler(0.03125)),
+    "sector_euler_step": lambda: discretise(_rate(single=True), ExplicitEuler(0.0625)),
 }
 DIAGONAL = (AbsoluteValue(), SingularValue(), SkewFeedback())
-FLOAT32 = ("rate_map", "elman", "semi_implicit", "sector_map", "sector_semi_implicit")
+FLOAT32 = (
+    "rate_map",
+    "elman",
+    "semi_implicit",
+    "sector_map",
+    "sector_semi_implicit",
+    "cayley",
+    "float32_explicit_euler",
+    "float32_exponential_euler",
+    "sector_euler_step",
+)
 
 
 def certificate_of(kind: str) -> Certificate:
@@ -88,10 +112,14 @@ def certificate_of(kind: str) -> Certificate:
     metric = None
     if kind == "vertices":
         metric = QuadraticMetric(_array([1.0, 0.125], [0.125, 1.25]))
-    elif "sector" not in kind and (isinstance(system, Assembly) or hasattr(system, "assembly")):
+    elif "sector" not in kind and system.state_size == 4:
         metric = DiagonalMetric(jnp.ones(4))
     theorems = {"vertices": (Vertices(),)}.get(kind, DIAGONAL)
     theorems = (Sector(),) if "sector" in kind else theorems
+    if "backward_euler" in kind:
+        theorems = (Implicit(theorems),)
+    if "euler_step" in kind:
+        theorems = (EulerStep(theorems),)
     answer = certify(system, metric=metric, input_bound=1.0, theorems=theorems)
     assert isinstance(answer, Certificate), answer.reason
     assert (answer.float32 is not None) == (kind in FLOAT32)
@@ -215,16 +243,18 @@ def corner_jacobians(network: Document) -> Iterator[np.ndarray]:
         scheme = (config.get("discretisation") or {}).get("scheme")
         if config["kind"] == "elman":
             yield driven
-        elif config["kind"] == "rate" and scheme:
+        elif config["kind"] == "rate" and scheme in ("explicit_euler", "exponential_euler"):
             yield t["keep"] * np.eye(len(units)) + t["gain"] * driven
-        elif scheme == "semi_implicit":
+        elif scheme in ("semi_implicit", "cayley", "rotation"):
             yield t["propagator"] @ (np.diag(t["keep"]) + t["gain"][:, None] * driven)
         elif scheme == "explicit_euler":
             yield t["transition"] + t["gain"][:, None] * driven
         elif scheme == "exponential_euler":
             yield t["transition"] + t["response"] @ driven
         else:
-            yield (driven - np.diag(leak)) / tau[:, None] + t.get("coupling", 0.0)
+            flow = (driven - np.diag(leak)) / tau[:, None] + t.get("coupling", 0.0)
+            implicit = scheme == "backward_euler"
+            yield np.linalg.inv(np.eye(len(units)) - t["step"] * flow) if implicit else flow
 
 
 def is_true(document: Document) -> bool:
@@ -263,12 +293,13 @@ def float32_is_true(document: Document) -> bool:
         if key != "kind"
     }
     metric = DiagonalMetric(**stored) if "scale" in stored else QuadraticMetric(**stored)
-    reach = _reach(metric)
-    assert reach is not None
-    states = reach * stated["state_radius"]
-    step = _step(system, states, stated["input_bound"], stated["activation_error"])
+    reach = reach_of(metric)
+    step = None if reach is None else rounded_step(system, metric, reach, stated["input_bound"])
+    assert step is not None
+    bounds = step_bounds(step, stated["state_radius"], stated["activation_error"])
+    rounding = norm_of(bounds.error, metric, stated["state_radius"])
     factor = float.fromhex(document["claim"]["factor"])
-    enough = _norm(step.error, metric) <= stated["rounding"] * (1 + 1e-9)
+    enough = rounding <= stated["rounding"] * (1 + 1e-8)
     return enough and 2 * stated["rounding"] <= stated["gap"] * (1 - factor) * (1 + 1e-12)
 
 

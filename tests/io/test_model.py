@@ -18,7 +18,15 @@ from command_line import CONTRACTING, RATE, listing, write_model
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction import DiagonalMetric
-from limitset.dynamics import ExplicitEuler, ExponentialEuler, SemiImplicit, discretise
+from limitset.dynamics import (
+    BackwardEuler,
+    Cayley,
+    ExplicitEuler,
+    ExponentialEuler,
+    Rotation,
+    SemiImplicit,
+    discretise,
+)
 from limitset.io import Model, describe, load, rebuild, save
 from limitset.networks import (
     ACTIVATIONS,
@@ -73,6 +81,10 @@ SYSTEMS: dict[str, Callable[[], System]] = {
     "assembly": assembly,
     "assembly float32": lambda: assembly(np.float32),
     "assembly semi-implicit": lambda: discretise(assembly(np.float32), SemiImplicit(0.1)),
+    "assembly Cayley": lambda: discretise(assembly(np.float32), Cayley(0.1)),
+    "assembly rotation": lambda: discretise(assembly(), Rotation(0.1)),
+    "assembly backward Euler": lambda: discretise(assembly(np.float32), BackwardEuler(0.1)),
+    "rate backward Euler": lambda: discretise(awkward(np.float32), BackwardEuler(0.1)),
     "assembly explicit Euler": lambda: discretise(assembly(), ExplicitEuler(0.1)),
     "assembly exponential Euler": lambda: discretise(assembly(), ExponentialEuler(0.1)),
     "elman": lambda: random_elman(KEY, 4, 2, "relu"),

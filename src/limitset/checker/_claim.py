@@ -40,7 +40,8 @@ def _contraction(document: dict[str, Any], network: Network, evidence: str) -> s
         claim = f"contracting: rate >= {rate} per unit time, all states and inputs [{evidence}]"
     else:
         factor = _show(take(document["claim"], "time factor")[1], ROUND_CEILING)
-        claim = f"contracting: factor <= {factor} per step, all states and inputs [{evidence}]"
+        step = "exact implicit step" if document["theorem"] == "backward_euler" else "step"
+        claim = f"contracting: factor <= {factor} per {step}, all states and inputs [{evidence}]"
     if document["float32"] is None:
         return claim
     keys = "gap input_bound state_radius activation_error rounding"

@@ -15,7 +15,7 @@ from limitset.checker._network import ACTIVATIONS, Network, RateModule
 
 _MATRICES = {
     "flow": ("coupling",),
-    "semi_implicit": ("propagator",),
+    "split": ("propagator",),
     "explicit_euler": ("transition",),
     "exponential_euler": ("transition", "response"),
 }

@@ -34,6 +34,7 @@ def prove_cycle(document: dict[str, Any], network: Network) -> None:
     entries, fixing, *times, period, minimal, spread, entering, multipliers, outside, stability = (
         take(document["claim"], CLAIM)
     )
+    require(len(network.modules) == 1, "cycles are checked for rate networks")
     module = network.modules[0]
     fits = module.activation == "tanh" and len(module.biases[0].values) <= _MOST_UNITS
     require(fits, f"cycles are checked for tanh and at most {_MOST_UNITS} units")

@@ -28,9 +28,8 @@ def compare_model(folder: Path, document: dict[str, Any], network: Network) -> N
         header = read_object(weights[8:start], _FILES[1])
     except Unusable as error:
         raise NotProved(f"the model cannot be compared: {error}") from error
-    expected = {"discretisation": None} if config.get("kind") in ("rate", "assembly") else {}
-    ignored = ("format", "about", "readout")
-    expected |= {key: value for key, value in config.items() if key not in ignored}
+    ignored = ("format", "about", "readout", "metric")
+    expected = _complete({key: value for key, value in config.items() if key not in ignored})
     require(
         expected == document["network"]["config"],
         "the model's config.json is not the certificate's configuration",
@@ -50,3 +49,15 @@ def compare_model(folder: Path, document: dict[str, Any], network: Network) -> N
         sums = [hashlib.sha256(content).hexdigest() for content in (settings, weights)]
         stated = [document["model"][key] for key in ("config_sha256", "weights_sha256")]
         require(sums == stated, "the model's files are not those that the certificate names")
+
+
+def _complete(config: Any) -> Any:
+    """The configuration with the key that may be left out, `discretisation`, in its parts too."""
+    if not isinstance(config, dict):
+        return config
+    filled = dict(config)
+    if config.get("kind") in ("rate", "assembly", "composite"):
+        filled.setdefault("discretisation", None)
+    if config.get("kind") == "composite" and isinstance(config.get("parts"), list):
+        filled["parts"] = [_complete(part) for part in config["parts"]]
+    return filled

@@ -16,12 +16,15 @@ ACTIVATIONS = {
 }
 # Kind and scheme -> ranks of the tensors beside the modules' own, of shape (n,) * rank.
 _UNIT = {"keep": 0, "gain": 0}
+_SPLIT = {"coupling": 2, "keep": 1, "gain": 1, "propagator": 2}
 _SHARED: dict[str, dict[str | None, dict[str, int]]] = {
     "elman": {None: {}},
     "rate": {None: {}, "explicit_euler": _UNIT, "exponential_euler": _UNIT},
     "assembly": {
         None: {"coupling": 2},
-        "semi_implicit": {"coupling": 2, "keep": 1, "gain": 1, "propagator": 2},
+        "semi_implicit": _SPLIT,
+        "cayley": _SPLIT,
+        "rotation": _SPLIT,
         "explicit_euler": {"coupling": 2, "gain": 1, "transition": 2},
         "exponential_euler": {"coupling": 2, "transition": 2, "response": 2},
     },
@@ -43,13 +46,38 @@ class RateModule(NamedTuple):
 
 
 class Network(NamedTuple):
-    """`rule`: `flow`, `unit` (`x+ = keep x + gain drive`), or the scheme of an assembly's map."""
+    """`rule`: how the tensors make a system, whatever scheme they came from.
+
+    `flow`, `unit` (`x+ = keep x + gain drive`), or for the map of an assembly: `split` (`x+ =
+    propagator (keep x + gain drive)`), `explicit_euler`, `exponential_euler`.
+    """
 
     rule: str
     modules: list[RateModule]
     tensors: dict[str, Tensor]
     keep: tuple[float, ...]
     gain: tuple[float, ...]
+    family: str = "layers"
+    activation: str = ""
+    parts: tuple[Any, ...] = ()
+
+
+# Family -> the tensor whose columns are its inputs.
+_ENTERING = {
+    "gated": "input_weight",
+    "diagonal": "input_weight",
+    "ren": "B2",
+    "stack": "embedding",
+}
+
+
+def input_count(network: Network) -> int:
+    """Number of inputs; the parts of a composite share theirs."""
+    if network.family == "composite":
+        return input_count(network.parts[0])
+    if network.modules:
+        return network.modules[0].input_weight.shape[1]
+    return network.tensors[_ENTERING[network.family]].shape[1]
 
 
 def read_network(value: Any) -> Network:
@@ -94,6 +122,6 @@ def read_network(value: Any) -> Network:
     if "keep" in tensors:
         keep, gain = tensors["keep"].values, tensors["gain"].values
         keep, gain = keep * (n // len(keep)), gain * (n // len(gain))
-    rule = str(scheme) if kind == "assembly" else "unit"
+    rule = "split" if "propagator" in tensors else str(scheme) if kind == "assembly" else "unit"
     is_flow = scheme is None and kind != "elman"
     return Network("flow" if is_flow else rule, modules, tensors, keep, gain)

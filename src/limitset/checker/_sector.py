@@ -32,7 +32,7 @@ def prove_sector(document: dict[str, Any], network: Network) -> None:
     is_flow, value = network.rule == "flow", read_value(document, network)
     require(value > 0 if is_flow else value >= 0 and value < 1, "no rate > 0, no factor in [0, 1)")
     require(len(network.keep) <= _MOST, f"sector is checked for at most {_MOST} units")
-    P, lure = read_form(document, network), _lure(network)
+    P, lure = read_form(document, network), make_lure(network)
     dtype, shape, _, values = take_tensor(take(document["witness"], "multipliers")[0])
     fits = (dtype, shape) == ("float64", (len(lure.span),))
     require(fits and min(values, default=1.0) > 0, "the multipliers do not fit the network")
@@ -65,7 +65,7 @@ def diagonal(entries: Sequence[arb | float]) -> arb_mat:
     return matrix
 
 
-def _lure(network: Network) -> Lure:
+def make_lure(network: Network) -> Lure:
     """All Jacobians, from the slopes of the activations and the matrices that run."""
     n = len(network.keep)
     lowered, before, after = ([[arb(0)] * n for _ in range(n)] for _ in range(3))
@@ -83,10 +83,19 @@ def _lure(network: Network) -> Lure:
             span[start + i] = arb(hi) - lo
     linear, response = _around(network)
     moving = [i for i in range(n) if not span[i] == 0]
-    shown = response * arb_mat(before)
+    shown = _applied(network, response, before)
     B = arb_mat([[row[j] for j in moving] for row in shown.tolist()]) if moving else arb_mat(n, 0)
     C = arb_mat([after[i] for i in moving]) if moving else arb_mat(0, n)
-    return Lure(linear + response * arb_mat(lowered), B, C, [span[i] for i in moving])
+    A = linear + _applied(network, response, lowered)
+    return Lure(A, B, C, [span[i] for i in moving])
+
+
+def _applied(network: Network, response: arb_mat, rows: Matrix) -> arb_mat:
+    """The product; row by row where the response is diagonal, which large networks need."""
+    if network.rule not in ("flow", "unit", "explicit_euler"):
+        return response * arb_mat(rows)
+    scaled = [[response[i, i] * x for x in row] for i, row in enumerate(rows)]
+    return arb_mat(scaled)
 
 
 def _around(network: Network) -> tuple[arb_mat, arb_mat]:
@@ -105,7 +114,7 @@ def _around(network: Network) -> tuple[arb_mat, arb_mat]:
         return linear + matrices.get("coupling", arb_mat(n, n)), response
     if network.rule == "unit":
         return keep, gain
-    if network.rule == "semi_implicit":
+    if network.rule == "split":
         return matrices["propagator"] * keep, matrices["propagator"] * gain
     if network.rule == "explicit_euler":
         return matrices["transition"], diagonal(network.tensors["gain"].values)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from limitset._result import InputProblem
-from limitset.contraction import Certificate, DiagonalMetric, QuadraticMetric
-from limitset.dynamics import AbstractFlow, AbstractMap
+from limitset.contraction import Certificate
+from limitset.dynamics import AbstractFlow, AbstractMap, EulerAssemblyMap, RateMap
 from limitset.io._atomic import write_whole
 from limitset.io._describe import describe
+from limitset.io._describe_metric import metric_entry
 
 FORMAT = "limitset-certificate/1"
 
@@ -39,18 +40,14 @@ def certificate_document(
     certificate: Certificate, *, model: str | Path | None = None
 ) -> dict[str, Any]:
     """The content of a certificate file; `docs/certificate-format.md` explains every field."""
-    if certificate.rate is not None:
-        claim = {"time": "continuous", "rate": certificate.rate.hex()}
-    else:
-        claim = {"time": "discrete", "factor": float(certificate.factor or 0.0).hex()}
     gap = certificate.float32
     document: dict[str, Any] = {
         "statement": "contraction",
         "region": "all states and inputs",
         "theorem": certificate.theorem,
-        "claim": claim,
+        "claim": _claim(certificate),
         "network": network_entry(certificate.system),
-        "metric": _metric(certificate),
+        "metric": metric_entry(certificate.metric, tensor),
         "witness": _witness(certificate),
         "float32": None if gap is None else {k: float(v).hex() for k, v in vars(gap).items()},
     }
@@ -95,10 +92,25 @@ def tensor(array: np.ndarray) -> dict[str, Any]:
     }
 
 
+def _claim(certificate: Certificate) -> dict[str, str]:
+    if certificate.rate is not None:
+        return {"time": "continuous", "rate": certificate.rate.hex()}
+    return {"time": "discrete", "factor": float(certificate.factor or 0.0).hex()}
+
+
 def _witness(certificate: Certificate) -> dict[str, Any]:
     """The numbers from which the claim follows."""
-    if certificate.theorem == "sector":
+    if certificate.theorem in ("sector", "ren"):
         return {"multipliers": tensor(np.asarray(certificate.multipliers, np.float64))}
+    if certificate.theorem in ("backward_euler", "euler_step"):
+        (flow,) = certificate.parts
+        inner = {"theorem": flow.theorem, "claim": _claim(flow), "witness": _witness(flow)}
+        return {"flow": inner, **_euler_norms(certificate)}
+    if certificate.theorem == "cascade":
+        parts = [_part(part) for part in certificate.parts]
+        return {"parts": parts, "joints": _joints(certificate)}
+    if certificate.theorem in ("composition", "small_gain"):
+        return {"parts": [_part(part) for part in certificate.parts]}
     modules = zip(certificate.module_theorems, certificate.module_bounds, strict=True)
     return {
         "modules": [{"theorem": t, "bound": float(b).hex()} for t, b in modules],
@@ -106,13 +118,28 @@ def _witness(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def _metric(certificate: Certificate) -> dict[str, Any]:
-    metric = certificate.metric
-    if isinstance(metric, DiagonalMetric):
-        return {"kind": "diagonal", "scale": tensor(np.asarray(metric.scale, np.float64))}
-    if isinstance(metric, QuadraticMetric):
-        return {"kind": "quadratic", "matrix": tensor(np.asarray(metric.matrix, np.float64))}
-    raise InputProblem(f"metric {type(metric).__name__} has no place in the certificate format")
+def _part(part: Certificate) -> dict[str, Any]:
+    """The certificate of a part, but its metric, which is a part of the metric of the whole."""
+    return {"theorem": part.theorem, "claim": _claim(part), "witness": _witness(part)}
+
+
+def _joints(certificate: Certificate) -> list[dict[str, str]]:
+    """What the theorem `cascade` adds to the certificates of the layers: four norms per relay."""
+    bounds = [float(bound).hex() for bound in certificate.coupling_bounds]
+    names = ("write", "read", "response", "drive")
+    groups = [bounds[k : k + 4] for k in range(0, len(bounds), 4)]
+    return [dict(zip(names, group, strict=True)) for group in groups]
+
+
+def _euler_norms(certificate: Certificate) -> dict[str, Any]:
+    """What the theorem `euler_step` adds to the certificate of the flow."""
+    if not isinstance(certificate.system, RateMap | EulerAssemblyMap):
+        return {}
+    return {
+        "step": float(certificate.system.scheme.step).hex(),
+        "norms": [float(bound).hex() for bound in certificate.coupling_bounds],
+        "weights": tensor(np.asarray(certificate.multipliers, np.float64)),
+    }
 
 
 def _fingerprint(folder: Path) -> dict[str, str]:

@@ -4,19 +4,50 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, RateMap, SemiImplicitMap
+from limitset.dynamics import (
+    CompositeMap,
+    EulerAssemblyMap,
+    ExponentialAssemblyMap,
+    GatedMap,
+    ImplicitMap,
+    RateMap,
+    SemiImplicitMap,
+)
 from limitset.io._describe_cell import describe_cell, rebuild_cell
+from limitset.io._describe_composite import describe_composite, rebuild_composite
+from limitset.io._describe_gated import describe_gated, rebuild_gated
 from limitset.io._describe_rate import (
     describe_assembly,
     describe_rate,
+    implicit_scheme,
     rebuild_assembly,
     rebuild_rate,
 )
+from limitset.io._describe_ren import describe_ren, rebuild_ren
+from limitset.io._describe_stack import (
+    describe_recurrence,
+    describe_stack,
+    rebuild_recurrence,
+    rebuild_stack,
+)
 from limitset.io._entries import Config, Tensors, require_one_dtype
-from limitset.networks import GRU, LSTM, Assembly, Elman, RateNetwork
+from limitset.networks import (
+    GRU,
+    LSTM,
+    REN,
+    Assembly,
+    Composite,
+    DiagonalRecurrence,
+    Elman,
+    GatedAssembly,
+    GatedRate,
+    RateNetwork,
+    Stack,
+)
 
 _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Config, Tensors]]] = {
     RateNetwork: describe_rate,
@@ -25,6 +56,15 @@ _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Co
     SemiImplicitMap: describe_assembly,
     EulerAssemblyMap: describe_assembly,
     ExponentialAssemblyMap: describe_assembly,
+    ImplicitMap: lambda system: _describe_implicit(system),
+    Composite: lambda system: describe_composite(system, describe),
+    CompositeMap: lambda system: describe_composite(system, describe),
+    GatedRate: describe_gated,
+    GatedAssembly: describe_gated,
+    GatedMap: describe_gated,
+    REN: describe_ren,
+    DiagonalRecurrence: describe_recurrence,
+    Stack: lambda system: describe_stack(system, describe),
     Elman: describe_cell,
     GRU: describe_cell,
     LSTM: describe_cell,
@@ -32,6 +72,11 @@ _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Co
 _REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMap]] = {
     "rate": rebuild_rate,
     "assembly": rebuild_assembly,
+    "composite": lambda config, tensors: rebuild_composite(config, tensors, rebuild),
+    "gated": rebuild_gated,
+    "ren": rebuild_ren,
+    "diagonal_recurrence": rebuild_recurrence,
+    "stack": lambda config, tensors: rebuild_stack(config, tensors, rebuild),
     "elman": rebuild_cell,
     "gru": rebuild_cell,
     "lstm": rebuild_cell,
@@ -57,6 +102,13 @@ def describe(system: AbstractFlow | AbstractMap) -> tuple[Config, Tensors]:
     return _DESCRIBE[type(system)](system)
 
 
+def _describe_implicit(system: ImplicitMap) -> tuple[Config, Tensors]:
+    """The flow, of any kind that has a discretisation, and the step as stored."""
+    config, tensors = describe(system.flow)
+    scheme = {"scheme": system.scheme.name, "step": float(system.scheme.step)}
+    return {**config, "discretisation": scheme}, {**tensors, "step": np.asarray(system.step)}
+
+
 def rebuild(config: Config, tensors: Tensors) -> AbstractFlow | AbstractMap:
     """The system that a description determines; the inverse of `describe`.
 
@@ -67,4 +119,12 @@ def rebuild(config: Config, tensors: Tensors) -> AbstractFlow | AbstractMap:
     if not isinstance(kind, str) or kind not in _REBUILD:
         raise InputProblem(f"kind {kind!r} is not known; use one of {', '.join(_REBUILD)}")
     require_one_dtype(tensors)
-    return _REBUILD[kind](config, {k: jnp.asarray(v) for k, v in tensors.items()})
+    arrays = {k: jnp.asarray(v) for k, v in tensors.items()}
+    scheme = implicit_scheme(config, arrays)
+    if scheme is None:
+        return _REBUILD[kind](config, arrays)
+    step = arrays.pop("step")
+    flow = _REBUILD[kind]({**config, "discretisation": None}, arrays)
+    if not isinstance(flow, AbstractFlow):
+        raise InputProblem(f"kind {kind!r} is no flow; backward_euler needs one")
+    return ImplicitMap(flow, step, scheme)

@@ -1,5 +1,7 @@
 """Rate networks, assemblies of them, and the maps that they run as."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Array
 
@@ -7,12 +9,11 @@ from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.dynamics import (
     SCHEMES,
+    AbstractScheme,
+    BackwardEuler,
     EulerAssemblyMap,
-    ExplicitEuler,
     ExponentialAssemblyMap,
-    ExponentialEuler,
     RateMap,
-    SemiImplicit,
     SemiImplicitMap,
 )
 from limitset.io._entries import (
@@ -29,13 +30,23 @@ from limitset.io._entries import (
 from limitset.networks import ACTIVATIONS, Assembly, Form, RateNetwork
 
 _AssemblyMap = SemiImplicitMap | EulerAssemblyMap | ExponentialAssemblyMap
+_SPLIT = ("keep", "gain", "propagator")
 _EXTRA = {
     "rate": {name: ("keep", "gain") for name in ("explicit_euler", "exponential_euler")},
     "assembly": {
-        "semi_implicit": ("keep", "gain", "propagator"),
+        "semi_implicit": _SPLIT,
+        "cayley": _SPLIT,
+        "rotation": _SPLIT,
         "explicit_euler": ("gain", "transition"),
         "exponential_euler": ("transition", "response"),
     },
+}
+_ASSEMBLY_MAPS: dict[str, Callable[..., _AssemblyMap]] = {
+    "semi_implicit": SemiImplicitMap,
+    "cayley": SemiImplicitMap,
+    "rotation": SemiImplicitMap,
+    "explicit_euler": EulerAssemblyMap,
+    "exponential_euler": ExponentialAssemblyMap,
 }
 
 
@@ -95,13 +106,7 @@ def rebuild_assembly(config: Config, tensors: dict[str, Array]) -> AbstractFlow 
     size = assembly.state_size
     shapes = {"keep": (size,), "gain": (size,)}
     arrays = {n: shaped(tensors, n, shapes.get(n, (size, size))) for n in extra}
-    if isinstance(scheme, SemiImplicit):
-        return SemiImplicitMap(
-            assembly, arrays["keep"], arrays["gain"], arrays["propagator"], scheme
-        )
-    if isinstance(scheme, ExplicitEuler):
-        return EulerAssemblyMap(assembly, arrays["gain"], arrays["transition"], scheme)
-    return ExponentialAssemblyMap(assembly, arrays["transition"], arrays["response"], scheme)
+    return _ASSEMBLY_MAPS[scheme.name](assembly, **arrays, scheme=scheme)
 
 
 def _rate_config(network: RateNetwork) -> Config:
@@ -151,14 +156,35 @@ def _rate_network(config: Config, tensors: dict[str, Array], prefix: str) -> Rat
     )
 
 
-def _scheme(config: Config, kind: str) -> ExplicitEuler | ExponentialEuler | SemiImplicit | None:
+def implicit_scheme(config: Config, tensors: dict[str, Array]) -> BackwardEuler | None:
+    """Backward Euler, if it is the discretisation; other schemes are left to their kinds."""
+    given = config.get("discretisation")
+    if not isinstance(given, dict) or given.get("scheme") != "backward_euler":
+        return None
+    step = _step(given)
+    if "step" not in tensors:
+        raise InputProblem("the tensors miss ['step']; see docs/model-format.md")
+    stored = shaped(tensors, "step", ())
+    if not 0 < float(stored) < float("inf"):
+        raise InputProblem(f"tensor step is {float(stored)}; give a positive, finite number")
+    return BackwardEuler(step)
+
+
+def _scheme(config: Config, kind: str) -> AbstractScheme | None:
     given = config.get("discretisation")
     if given is None:
         return None
-    if not isinstance(given, dict) or set(given) != {"scheme", "step"}:
+    if not isinstance(given, dict):
         raise InputProblem("discretisation needs exactly the keys 'scheme' and 'step'")
+    step = _step(given)
     check_word(given, "scheme", list(_EXTRA[kind]))
+    return SCHEMES[given["scheme"]](step)
+
+
+def _step(given: Config) -> float:
+    if set(given) != {"scheme", "step"}:
+        raise InputProblem("discretisation needs exactly the keys 'scheme' and 'step'")
     step = finite(given["step"])
     if step is None or not step > 0:
         raise InputProblem(f"step is {given['step']!r}; give a positive number in units of time")
-    return SCHEMES[given["scheme"]](step)
+    return step

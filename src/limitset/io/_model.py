@@ -14,9 +14,10 @@ import safetensors.numpy
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.contraction import DiagonalMetric
+from limitset.contraction import AbstractMetric, metric_size
 from limitset.io._atomic import write_together
 from limitset.io._describe import describe, rebuild
+from limitset.io._describe_metric import describe_metric, take_metric
 from limitset.io._entries import Config, Tensors, require_one_dtype
 from limitset.networks import LinearReadout
 
@@ -36,7 +37,7 @@ class Model:
 
     system: AbstractFlow | AbstractMap
     readout: LinearReadout | None = None
-    metric: DiagonalMetric | None = None
+    metric: AbstractMetric | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,7 +72,10 @@ def save(folder: str | Path, model: Model | AbstractFlow | AbstractMap) -> Path:
         tensors["readout.weight"] = np.asarray(model.readout.weight)
         tensors["readout.bias"] = np.asarray(model.readout.bias)
     if model.metric is not None:
-        tensors["metric"] = np.asarray(model.metric.scale, np.float64)
+        entry, own = describe_metric(model.metric)
+        tensors |= own
+        if entry is not None:
+            config["metric"] = entry
     try:
         text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
     except (TypeError, ValueError, RecursionError) as error:
@@ -108,12 +112,12 @@ def load(folder: str | Path) -> Model:
     if config.pop("format", None) != FORMAT:
         raise InputProblem(f"{folder / 'config.json'} has no format {FORMAT!r}; give such a model")
     about = config.pop("about", {})
-    readout_config = config.pop("readout", None)
+    readout_config, metric_config = config.pop("readout", None), config.pop("metric", None)
     try:
         if not isinstance(about, dict):
             raise InputProblem(f"about is {about!r}; give an object, or leave it out")
         readout = _take_readout(tensors, readout_config)
-        metric = _take_metric(tensors)
+        metric = take_metric(metric_config, tensors)
         system = rebuild(config, tensors)
         _check_fit(system, readout, metric)
     except InputProblem as problem:
@@ -189,24 +193,16 @@ def _take_readout(tensors: Tensors, config: object) -> LinearReadout | None:
     return LinearReadout(weight, bias)
 
 
-def _take_metric(tensors: Tensors) -> DiagonalMetric | None:
-    if "metric" not in tensors:
-        return None
-    scale = tensors.pop("metric")
-    require_one_dtype({"metric": scale})
-    if not ((scale > 0) & np.isfinite(scale)).all():
-        raise InputProblem("tensor metric holds more than positive, finite numbers; leave it out")
-    return DiagonalMetric(jnp.asarray(scale, jnp.float64))
-
-
 def _check_fit(
     system: AbstractFlow | AbstractMap,
     readout: LinearReadout | None,
-    metric: DiagonalMetric | None,
+    metric: AbstractMetric | None,
 ) -> None:
     size = system.state_size
-    if metric is not None and metric.scale.shape != (size,):
-        raise InputProblem(f"metric has shape {metric.scale.shape}; ({size},) is needed")
+    if metric is not None and metric_size(metric) != size:
+        raise InputProblem(
+            f"the metric is for states of shape ({metric_size(metric)},); ({size},) is needed"
+        )
     if readout is not None and readout.weight.shape[1] != size:
         raise InputProblem(
             f"readout.weight has shape {readout.weight.shape}; (outputs, {size}) is needed"
