@@ -19,7 +19,7 @@ from limitset.contraction import AbstractMetric, Certificate, certify
 from limitset.dynamics import ExplicitEuler, discretise
 from limitset.io import write_certificate
 from limitset.networks import RateNetwork
-from limitset.training import Settings, build, find_task
+from limitset.training import AssemblyCore, Settings, build, find_task
 
 # Seconds that a check may take.
 TARGETS = {"rate 100": 5.0}
@@ -35,7 +35,7 @@ def rate_map(size: int) -> tuple[AbstractMap, None]:
 
 def assembly_map(modules: int, units: int) -> tuple[AbstractMap, AbstractMetric]:
     """The untrained classifier's map and its metric, as training starts from them."""
-    model = build(find_task("digits"), Settings(modules=modules, units=units))
+    model = build(find_task("digits"), Settings(AssemblyCore(modules=modules, units=units)))
     metric = model.core.metric()
     if metric is None:
         raise SystemExit("a stable assembly proposes a metric")

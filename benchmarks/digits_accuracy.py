@@ -14,6 +14,7 @@ from limitset.cli._devices import set_up_processor
 from limitset.contraction import StableAssembly
 from limitset.dynamics import ExplicitEuler
 from limitset.training import (
+    AssemblyCore,
     SequenceClassifier,
     Settings,
     Split,
@@ -42,13 +43,13 @@ def train(settings: Settings, split: Split, model: SequenceClassifier | None = N
     return Run(trained, certified_factor(trained.fit.model), time.perf_counter() - begun)
 
 
-def twin_of(settings: Settings) -> SequenceClassifier:
+def twin_of(core: AssemblyCore, settings: Settings) -> SequenceClassifier:
     """The unconstrained twin, as in `limitset demo`."""
     stable = build(find_task("digits"), settings)
     if not isinstance(stable.core, StableAssembly):
         raise SystemExit("the settings build no stable assembly")
     return SequenceClassifier(
-        freed(stable.core), stable.readout, ExplicitEuler(settings.step), stable.readout_gain
+        freed(stable.core), stable.readout, ExplicitEuler(core.step), stable.readout_gain
     )
 
 
@@ -78,14 +79,16 @@ def main() -> None:
     arguments = _measure.parse_arguments(__doc__)
     set_up_processor()
     split = find_task("digits").load()
-    settings, seeds = Settings(epochs=200), (0, 1, 2)
+    core, seeds = AssemblyCore(), (0, 1, 2)
+    settings = Settings(core, epochs=200)
     if arguments.quick:
-        settings, seeds = Settings(modules=2, units=4, epochs=1), (0,)
+        core, seeds = AssemblyCore(modules=2, units=4), (0,)
+        settings = Settings(core, epochs=1)
     runs: dict[str, list[Run]] = {"certified": [], "twin": []}
     for seed in seeds:
         own = replace(settings, seed=seed)
         runs["certified"].append(train(own, split))
-        runs["twin"].append(train(own, split, twin_of(own)))
+        runs["twin"].append(train(own, split, twin_of(core, own)))
     results = {name: summarise(name, done) for name, done in runs.items()}
     means = [np.mean([run.trained.test_accuracy for run in done]) for done in runs.values()]
     ratio = float(means[0] / means[1])

@@ -1,14 +1,14 @@
 """Two epochs on real digits, read pixel by pixel; the factor is verified after each."""
 
 from limitset import Certificate, certify
-from limitset.training import Epoch, Settings, train_task
+from limitset.training import AssemblyCore, Epoch, Settings, train_task
 
 
 def show(epoch: Epoch) -> None:
     print(f"epoch {epoch.index}: loss {epoch.loss:.3f}, factor {epoch.factor:.4f} [verified]")
 
 
-settings = Settings(modules=2, units=16, epochs=2)
+settings = Settings(AssemblyCore(modules=2, units=16), epochs=2)
 trained = train_task("digits", settings, on_epoch=show)
 running = trained.fit.model.explicit()
 

@@ -1,16 +1,27 @@
 """A task small enough to train in a test: which third of a short sequence is the loudest."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from limitset.training import Dataset, SequenceClassifier, Settings, Split, Task, build
+from limitset.training import (
+    AssemblyCore,
+    Dataset,
+    SequenceClassifier,
+    Settings,
+    Split,
+    Task,
+    build,
+)
 
 STEPS, CLASSES = 6, 3
 SMALL = {"modules": 2, "units": 3, "epochs": 3, "batch_size": 8, "learning_rate": 0.02}
+OF_CORE = {field.name for field in dataclasses.fields(AssemblyCore)}
 
 
 def tiny_split(seed: int = 0, samples: int = 24) -> Split:
@@ -32,7 +43,9 @@ TINY = Task("tiny", tiny_split, CLASSES, STEPS, "for tests")
 
 def tiny_settings(**changes: object) -> Settings:
     """Settings of a run of a second or two."""
-    return Settings(**{**SMALL, **changes})  # pyright: ignore[reportArgumentType]
+    values: dict[str, Any] = {**SMALL, **changes}
+    core = AssemblyCore(**{k: v for k, v in values.items() if k in OF_CORE})
+    return Settings(core, **{k: v for k, v in values.items() if k not in OF_CORE})
 
 
 def tiny_classifier(**changes: object) -> SequenceClassifier:

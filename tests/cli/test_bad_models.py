@@ -217,6 +217,22 @@ def test_readouts(
             TENSORS | {"keep": np.zeros(2), "gain": np.zeros(())},
             "keep",
         ),
+        (RATE | {"discretisation": {"scheme": "backward_euler", "step": 0.1}}, TENSORS, "'step'"),
+        (
+            RATE | {"discretisation": {"scheme": "backward_euler", "step": 0.1}},
+            TENSORS | {"step": np.zeros(())},
+            "step is 0.0",
+        ),
+        (
+            RATE | {"discretisation": {"scheme": "backward_euler", "step": 0.1}},
+            TENSORS | {"step": np.ones(2)},
+            "step has shape (2,)",
+        ),
+        (
+            RATE | {"discretisation": {"scheme": "backward_euler", "step": -1}},
+            TENSORS | {"step": np.ones(())},
+            "step is -1",
+        ),
     ],
     ids=str,
 )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from limitset._result import InputProblem
-from limitset.contraction import Certificate, certify
+from limitset.contraction import Certificate, StableAssembly, certify
+from limitset.dynamics import Scan
 from limitset.training import (
     TASKS,
     SequenceClassifier,
@@ -22,7 +23,7 @@ from limitset.training import (
     parse_settings,
     train_task,
 )
-from tiny_training import CLASSES, TINY, tiny_classifier, tiny_settings, tiny_split
+from tiny_training import CLASSES, OF_CORE, TINY, tiny_classifier, tiny_settings, tiny_split
 
 # Another value for every field.
 OTHER: dict[str, Any] = {
@@ -40,6 +41,7 @@ OTHER: dict[str, Any] = {
     "learning_rate": 0.1,
     "clip": 1e-4,
     "seed": 1,
+    "chunk": 2,
     "held_out": 8,
     "patience": 1,
 }
@@ -50,22 +52,31 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, "tiny", TINY)
 
 
+def value_of(settings: Settings, name: str) -> object:
+    """The setting of that name, of the core or of the run."""
+    return getattr(settings.core if name in OF_CORE else settings, name)
+
+
 def test_every_setting_has_another_value():
-    assert set(OTHER) == {field.name for field in dataclasses.fields(Settings)}
-    assert all(getattr(Settings(), name) != value for name, value in OTHER.items())
+    of_run = {field.name for field in dataclasses.fields(Settings)} - {"core"}
+    assert set(OTHER) == of_run | OF_CORE
+    assert all(value_of(Settings(), name) != value for name, value in OTHER.items())
 
 
 @pytest.mark.parametrize("name", list(OTHER))
 def test_words_become_values(name: str):
     parsed = parse_settings([f"{name}={OTHER[name]}"], Settings(held_out=9))
-    assert parsed == dataclasses.replace(Settings(held_out=9), **{name: OTHER[name]})
-    assert type(getattr(parsed, name)) is type(OTHER[name])
+    assert value_of(parsed, name) == OTHER[name]
+    assert type(value_of(parsed, name)) is type(OTHER[name])
+    others = [other for other in OTHER if other not in (name, "held_out")]
+    assert all(value_of(parsed, other) == value_of(Settings(), other) for other in others)
+    assert name == "held_out" or parsed.held_out == 9
 
 
 def test_no_words_are_the_defaults_and_the_last_word_counts():
     assert parse_settings([]) == Settings()
     base = tiny_settings()
-    assert parse_settings(["units=5", "units=6"], base) == dataclasses.replace(base, units=6)
+    assert parse_settings(["units=5", "units=6"], base) == tiny_settings(units=6)
     assert parse_settings(["patience=None"], Settings(patience=3)).patience is None
     assert parse_settings(["patience=none"]).patience is None
 
@@ -74,6 +85,7 @@ def test_no_words_are_the_defaults_and_the_last_word_counts():
     "word, part",
     [
         ("unit=3", "modules, units, start"),
+        ("core=perceptron", "assembly, lstm, gru, lipschitz"),
         ("units", "key=value"),
         ("units=", "int"),
         ("units=1.5", "int"),
@@ -103,7 +115,9 @@ def scores_of(settings: Settings) -> np.ndarray:
     return np.asarray(scores(build(TINY, settings), sequence))
 
 
-TRAINING = ["epochs", "batch_size", "learning_rate", "clip", "seed", "held_out", "patience"]
+TRAINING = [
+    "epochs", "batch_size", "learning_rate", "clip", "seed", "chunk", "held_out", "patience"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER if name not in TRAINING] + ["seed"])
@@ -125,10 +139,22 @@ def usual() -> Trained:
         return train_task("tiny", tiny_settings())
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINING if name not in ("seed", "patience")])
+@pytest.mark.parametrize(
+    "name", [name for name in TRAINING if name not in ("seed", "chunk", "patience")]
+)
 def test_every_setting_of_the_training_changes_the_weights(usual: Trained, tiny: None, name: str):
     del tiny
     assert_other_weights(usual, train_task("tiny", tiny_settings(**{name: OTHER[name]})))
+
+
+def test_chunks_change_the_memory_of_gradients_only(usual: Trained, tiny: None):
+    del tiny
+    chunked = train_task("tiny", tiny_settings(chunk=2))
+    pairs = zip(jax.tree.leaves(usual.fit.model), jax.tree.leaves(chunked.fit.model), strict=True)
+    assert all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in pairs)
+    assert chunked.fit.model.method == Scan(chunk=2)
+    with pytest.raises(InputProblem, match="chunk"):
+        tiny_settings(chunk=0)
 
 
 def test_the_seed_changes_the_order_of_the_samples(usual: Trained, tiny: None):
@@ -186,9 +212,9 @@ def test_one_module_of_one_unit_is_a_network():
 
 
 def test_time_constants_spread_from_one_to_the_slowest():
-    core = tiny_classifier(modules=3, slowest=5.0).core
-    assert core.time_constants == (1.0, 3.0, 5.0)
-    assert tiny_classifier(modules=1, slowest=5.0).core.time_constants == (1.0,)
+    for modules, expected in ((3, (1.0, 3.0, 5.0)), (1, (1.0,))):
+        core = tiny_classifier(modules=modules, slowest=5.0).core
+        assert isinstance(core, StableAssembly) and core.time_constants == expected
 
 
 @pytest.mark.parametrize("name", ["tinier", "", "Digits"])

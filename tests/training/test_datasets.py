@@ -18,6 +18,7 @@ from limitset.training import _datasets
 from limitset.training._datasets import (
     Dataset,
     Split,
+    halve_images,
     hold_out,
     load_digits_sequences,
     load_fashion_mnist,
@@ -431,6 +432,7 @@ def test_published_checksums_are_complete():
     ("steps", "digest"),
     [
         (64, "b3b02c7f179e5544692fe8f4e928a633c22a15d9e3808bd3daaf553a34c82d09"),
+        (196, "94ba5bd9da9105864436ec4bdaa4ed8e03baeca73bdab3d5d25c06af81e042f8"),
         (784, "d3fd1bb9662071eba85754c13a6997c1380c4d9254f7bef467276654217bcca8"),
     ],
 )
@@ -443,11 +445,13 @@ def test_fixed_permutations_never_change(steps: int, digest: str):
 
 
 def test_no_permutation_for_other_lengths():
-    problem(lambda: fixed_permutation(63), "63 steps", "64 and 784")
+    problem(lambda: fixed_permutation(63), "63 steps", "64, 196, 784")
 
 
 def test_task_names():
-    assert list(TASKS) == ["digits", "pdigits", "smnist", "psmnist", "sfashion", "psfashion"]
+    images = ["digits", "pdigits", "smnist", "psmnist", "sfashion", "psfashion"]
+    halved = ["smnist14", "psmnist14", "sfashion14", "psfashion14"]
+    assert list(TASKS) == [*images, *halved, "scifar10", "copy", "adding"]
     assert all(task.name == name for name, task in TASKS.items())
     assert all("\n" not in task.description for task in TASKS.values())
 
@@ -461,7 +465,7 @@ def test_digit_tasks_are_what_they_say(name: str):
         assert np.unique(part.labels).tolist() == list(range(task.classes))
 
 
-@pytest.mark.parametrize("name", ["smnist", "psmnist"])
+@pytest.mark.parametrize("name", ["smnist", "psmnist", "smnist14", "psmnist14"])
 def test_mnist_tasks_are_what_they_say(
     tiny_mnist: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, name: str
 ):
@@ -475,6 +479,16 @@ def test_permuted_tasks_permute():
     order = fixed_permutation(64)
     assert np.array_equal(permuted.test.inputs, plain.test.inputs[:, order])
     assert np.array_equal(permuted.test.labels, plain.test.labels)
+
+
+def test_halved_images_are_means_of_four_pixels():
+    whole = load_digits_sequences()
+    halved = halve_images(whole)
+    image = whole.test.inputs[5].reshape(8, 8)
+    expected = [image[i : i + 2, j : j + 2].mean() for i in range(0, 8, 2) for j in range(0, 8, 2)]
+    assert np.allclose(halved.test.inputs[5, :, 0], expected)
+    assert np.array_equal(halved.train.labels, whole.train.labels)
+    problem(lambda: halve_images(halve_images(halve_images(halved))), "1 steps", "even width")
 
 
 def test_unknown_task_lists_the_names():

@@ -273,16 +273,16 @@ import json, sys
 import jax, numpy as np, optax
 jax.config.update("jax_num_cpu_devices", 2)
 import equinox as eqx
-from limitset.training import _fit
+from limitset.training import _update
 from tiny_training import tiny_classifier, tiny_split
 
 assert jax.local_device_count() == 2
-assert [_fit._device_count(batch) for batch in (8, 7, 1)] == [2, 1, 1]
+assert [_update.device_count(batch) for batch in (8, 7, 1)] == [2, 1, 1]
 model, data = tiny_classifier(), tiny_split().train
 optimiser = optax.sgd(1.0)
 state, results = optimiser.init(eqx.filter(model, eqx.is_array)), []
 for devices in (1, 2):
-    update = _fit._make_update(optimiser, devices)
+    update = _update.make_update(optimiser, devices)
     changed, _, loss = update(model, state, data.inputs, data.labels)
     leaves = jax.tree.leaves(jax.tree.map(lambda a, b: a - b, changed, model))
     results.append((float(loss), np.concatenate([np.ravel(leaf) for leaf in leaves])))

@@ -27,6 +27,7 @@ from limitset.dynamics import AbstractMap, ExplicitEuler
 from limitset.io import require_writable, write_whole
 from limitset.report import Page, Section, Table, draw_recovery, draw_training, render_page
 from limitset.training import (
+    AssemblyCore,
     RunningClassifier,
     SequenceClassifier,
     Settings,
@@ -58,14 +59,15 @@ def run_demo(out: Path, seed: int, epochs: int) -> int:
     require_writable(out)
     begun = time.perf_counter()
     set_up_processor()
-    settings = Settings(seed=seed, epochs=epochs)
+    core = AssemblyCore()
+    settings = Settings(core, seed=seed, epochs=epochs)
     split = find_task("digits").load()
     print("limitset demo: read handwritten digits pixel by pixel, and prove that it forgets")
     print(
         f"data       {len(split.train.labels)} training and {len(split.test.labels)} test digits "
         "(scikit-learn), 64 steps each"
     )
-    stable, free = _train_both(settings, split)
+    stable, free = _train_both(core, settings, split)
     model_folder = out / "model"
     answer = save_trained(stable, model_folder)
     if not isinstance(answer, Certificate):
@@ -92,7 +94,7 @@ def run_demo(out: Path, seed: int, epochs: int) -> int:
     return 0 if holds else 1
 
 
-def _train_both(settings: Settings, split: Split) -> tuple[Trained, Trained]:
+def _train_both(core: AssemblyCore, settings: Settings, split: Split) -> tuple[Trained, Trained]:
     with training_bar("certified assembly", settings.epochs) as show:
         stable = train_task("digits", settings, split=split, on_epoch=show)
     constrained = build(stable.task, settings)
@@ -101,13 +103,13 @@ def _train_both(settings: Settings, split: Split) -> tuple[Trained, Trained]:
     unconstrained = SequenceClassifier(
         freed(constrained.core),
         constrained.readout,
-        ExplicitEuler(settings.step),
+        ExplicitEuler(core.step),
         constrained.readout_gain,
     )
     with training_bar("unconstrained twin", settings.epochs) as show:
         free = train_task("digits", settings, split=split, model=unconstrained, on_epoch=show)
     print(
-        f"train      {settings.modules} modules of {settings.units} units, {stable.parameters} "
+        f"train      {core.modules} modules of {core.units} units, {stable.parameters} "
         f"parameters, {settings.epochs} epochs: test accuracy {stable.test_accuracy:.4f}"
     )
     print(

@@ -1,6 +1,5 @@
 """`limitset train`."""
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from limitset._result import InputProblem
 from limitset.cli._answer import print_json
 from limitset.cli._devices import set_up_processor
 from limitset.cli._progress import training_bar
-from limitset.contraction import Answer, Certificate, DiagonalMetric, certify, explain
+from limitset.contraction import Answer, Certificate, certify, explain
 from limitset.io import Model, require_writable, save, write_certificate
 from limitset.training import Trained, find_task, parse_settings, train_task
 
@@ -59,13 +58,12 @@ def save_trained(trained: Trained, folder: Path) -> Answer:
     metric = trained.fit.model.core.metric()
     about = {
         "task": trained.task.name,
-        "settings": dataclasses.asdict(trained.settings),
+        "settings": trained.settings.as_record(),
         "test_accuracy": trained.test_accuracy,
         "trained_parameters": trained.parameters,
         "epochs": len(trained.fit.history),
     }
-    stored = metric if isinstance(metric, DiagonalMetric) else None
-    save(folder, Model(running.system, running.readout, stored, about))
+    save(folder, Model(running.system, running.readout, metric, about))
     answer = certify(running.system, metric=metric)
     if isinstance(answer, Certificate):
         write_certificate(answer, folder / "certificates" / "contraction.json", model=folder)

@@ -1,17 +1,27 @@
 """A network + data -> trained weights; never breaks a by-construction certificate."""
 
+from ._assembly_core import AssemblyCore as AssemblyCore
+from ._assignment import CORES as CORES
 from ._assignment import Settings as Settings
 from ._assignment import Trained as Trained
 from ._assignment import build as build
 from ._assignment import parse_settings as parse_settings
 from ._assignment import train_task as train_task
+from ._baseline_cores import FreeCell as FreeCell
+from ._baseline_cores import GRUCore as GRUCore
+from ._baseline_cores import LipschitzCell as LipschitzCell
+from ._baseline_cores import LipschitzCore as LipschitzCore
+from ._baseline_cores import LSTMCore as LSTMCore
+from ._cifar import load_cifar10 as load_cifar10
 from ._classifier import FreeAssembly as FreeAssembly
 from ._classifier import RunningClassifier as RunningClassifier
 from ._classifier import SequenceClassifier as SequenceClassifier
 from ._classifier import count_parameters as count_parameters
 from ._classifier import freed as freed
+from ._core import AbstractCore as AbstractCore
 from ._datasets import Dataset as Dataset
 from ._datasets import Split as Split
+from ._datasets import halve_images as halve_images
 from ._datasets import hold_out as hold_out
 from ._datasets import load_digits_sequences as load_digits_sequences
 from ._datasets import load_fashion_mnist as load_fashion_mnist
@@ -24,8 +34,15 @@ from ._fit import Fit as Fit
 from ._fit import Recipe as Recipe
 from ._fit import certified_factor as certified_factor
 from ._fit import fit as fit
+from ._fit_seeds import fit_seeds as fit_seeds
+from ._gated_core import GatedCore as GatedCore
+from ._gated_core import GatedStackCore as GatedStackCore
 from ._loss import accuracy as accuracy
 from ._loss import cross_entropy as cross_entropy
+from ._loss import training_loss as training_loss
+from ._memory_tasks import make_adding_task as make_adding_task
+from ._memory_tasks import make_copy_task as make_copy_task
+from ._stack_core import StackCore as StackCore
 from ._tasks import TASKS as TASKS
 from ._tasks import Task as Task
 from ._tasks import find_task as find_task

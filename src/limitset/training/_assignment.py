@@ -5,7 +5,7 @@ import math
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +13,64 @@ import jax
 import jax.numpy as jnp
 
 from limitset._result import InputProblem
-from limitset.contraction import delay_line_assembly, random_stable_assembly
-from limitset.dynamics import SemiImplicit
-from limitset.networks import Form, LinearReadout
+from limitset.dynamics import Scan
+from limitset.networks import LinearReadout
+from limitset.training._assembly_core import AssemblyCore
+from limitset.training._baseline_cores import GRUCore, LipschitzCore, LSTMCore
 from limitset.training._classifier import SequenceClassifier, count_parameters
+from limitset.training._core import AbstractCore
 from limitset.training._datasets import Split, hold_out
 from limitset.training._fit import Epoch, Fit, Recipe, fit
+from limitset.training._gated_core import GatedCore, GatedStackCore
 from limitset.training._loss import accuracy
+from limitset.training._stack_core import StackCore
 from limitset.training._tasks import Task, find_task
+
+CORES: dict[str, type[AbstractCore]] = {
+    "assembly": AssemblyCore,
+    "gated": GatedCore,
+    "gated_stack": GatedStackCore,
+    "stack": StackCore,
+    "lstm": LSTMCore,
+    "gru": GRUCore,
+    "lipschitz": LipschitzCore,
+}
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a training run besides the task; stored with the model.
 
-    `start` is `"delay_line"`, `"absolute_value"` or `"singular_value"`: how weights are
-    parametrised and begin. `slowest` is the largest of the modules' time constants, which spread
-    evenly from 1; `step` is the time step, `margin` the certified bound of each module relative to
-    the edge. `held_out` training sequences validate and, with `patience`, stop the run early.
+    `core` says what is trained. With a `chunk`, gradients keep only every `chunk`-th state: less
+    memory, more time, the same result. `held_out` training sequences validate and, with `patience`,
+    stop the run early.
     """
 
-    modules: int = 4
-    units: int = 32
-    start: str = "delay_line"
-    activation: str = "tanh"
-    form: str = "hopfield"
-    margin: float = 0.97
-    slowest: float = 3.0
-    step: float = 1.0
+    core: AbstractCore = field(default_factory=AssemblyCore)
     readout_gain: float = 20.0
     epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 2e-3
     clip: float = 1.0
     seed: int = 0
+    chunk: int | None = None
     held_out: int = 0
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        if not 0 < self.readout_gain < math.inf:
+            raise InputProblem(
+                f"readout_gain is {self.readout_gain}; give a positive, finite number"
+            )
+        if not self.held_out >= 0:
+            raise InputProblem(f"held_out is {self.held_out}; give at least 0")
+        _recipe(self)
+        Scan(chunk=self.chunk)
+
+    def as_record(self) -> dict[str, Any]:
+        """Names and numbers only, as they are stored with a model."""
+        record = {**dataclasses.asdict(self), "core": self.core.name}
+        return record | dataclasses.asdict(self.core)
 
 
 @dataclass(frozen=True)
@@ -66,44 +85,49 @@ class Trained:
 
 
 def parse_settings(pairs: list[str], defaults: Settings | None = None) -> Settings:
-    """Settings from `key=value` words.
+    """Settings from `key=value` words: of the run, and of the core that `core=...` names.
 
     **Raises:** `InputProblem` for an unknown key or a value of the wrong type.
 
     >>> parse_settings(["modules=2", "patience=5"]).patience
     5
+    >>> parse_settings(["core=lstm", "units=8"]).core
+    LSTMCore(units=8, remember=1.0)
     """
-    hints = typing.get_type_hints(Settings)
-    values = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or key not in hints:
+    settings = defaults or Settings()
+    words = [pair.partition("=") for pair in pairs]
+    named = [text for key, _, text in words if key == "core"]
+    core = settings.core
+    if named:
+        if named[-1] not in CORES:
+            raise InputProblem(f"core {named[-1]!r} is not known; use one of {', '.join(CORES)}")
+        core = core if named[-1] == core.name else CORES[named[-1]]()
+    of_run, of_core = (typing.get_type_hints(type(owner)) for owner in (settings, core))
+    run_values: dict[str, Any] = {}
+    core_values: dict[str, Any] = {}
+    for key, equals, text in words:
+        if not equals or not (key in of_run or key in of_core):
+            keys = ", ".join([*of_run, *of_core])
             raise InputProblem(
-                f"setting {pair!r} is not known; use key=value with a key of {', '.join(hints)}"
+                f"setting {key + equals + text!r} is not known; use key=value with a key of {keys}"
             )
-        values[key] = _parse(key, text, hints[key])
-    return dataclasses.replace(defaults or Settings(), **values)
+        if key in of_core:
+            core_values[key] = _parse(key, text, of_core[key])
+        elif key != "core":
+            run_values[key] = _parse(key, text, of_run[key])
+    core = dataclasses.replace(core, **core_values)
+    return dataclasses.replace(settings, **run_values, core=core)
 
 
 def build(task: Task, settings: Settings) -> SequenceClassifier:
     """The untrained classifier that a task and settings determine."""
     core_key, readout_key = jax.random.split(jax.random.key(settings.seed))
-    spread = settings.slowest - 1
-    constants = tuple(
-        1.0 + spread * i / max(settings.modules - 1, 1) for i in range(settings.modules)
-    )
-    sizes = {"modules": settings.modules, "units": settings.units, "inputs": task.features}
-    kinds = {"activation": settings.activation, "form": settings.form, "margin": settings.margin}
-    if settings.start == "delay_line":
-        core = delay_line_assembly(core_key, **sizes, **kinds, time_constants=constants)
-    else:
-        core = random_stable_assembly(
-            core_key, **sizes, **kinds, theorem=settings.start, time_constants=constants
-        )
-    size = settings.modules * settings.units
+    core = settings.core.build(core_key, task.features)
+    size = core.explicit().state_size
     weight = jax.random.normal(readout_key, (task.classes, size), jnp.float32) / size**0.5
     readout = LinearReadout(weight, jnp.zeros(task.classes, jnp.float32))
-    return SequenceClassifier(core, readout, SemiImplicit(settings.step), settings.readout_gain)
+    method = Scan(chunk=settings.chunk)
+    return SequenceClassifier(core, readout, settings.core.scheme, settings.readout_gain, method)
 
 
 def train_task(
@@ -141,44 +165,7 @@ def train_task(
 
 def _recipe(settings: Settings) -> Recipe:
     shared = {f.name for f in dataclasses.fields(Recipe)}
-    return Recipe(**{k: v for k, v in dataclasses.asdict(settings).items() if k in shared})
-
-
-_STARTS = ("delay_line", "absolute_value", "singular_value")
-# What the checker takes.
-_MOST_UNITS = 4096
-
-
-def _check(settings: Settings) -> None:
-    least = {"modules": 1, "units": 1, "held_out": 0, "slowest": 1.0}
-    for key, bound in least.items():
-        if not getattr(settings, key) >= bound:
-            raise InputProblem(f"{key} is {getattr(settings, key)}; give at least {bound}")
-    if settings.start not in _STARTS:
-        raise InputProblem(f"start {settings.start!r} is not known; use {', '.join(_STARTS)}")
-    if settings.form not in tuple(Form):
-        raise InputProblem(f"form {settings.form!r} is not known; use {', '.join(Form)}")
-    for key in ("slowest", "readout_gain"):
-        if not 0 < getattr(settings, key) < math.inf:
-            raise InputProblem(f"{key} is {getattr(settings, key)}; give a positive, finite number")
-    if not 0 < settings.step <= 1:
-        raise InputProblem(
-            f"step is {settings.step}; the semi-implicit map contracts for steps in (0, 1]"
-        )
-    if settings.modules * settings.units > _MOST_UNITS:
-        raise InputProblem(
-            f"{settings.modules} modules of {settings.units} units are more than {_MOST_UNITS} "
-            "units; choose fewer"
-        )
-    if not 0 < settings.margin < 1:
-        raise InputProblem(f"margin is {settings.margin}; give a number between 0 and 1")
-    # Scales of a line span margin^units, and single precision has to hold their ratios' squares.
-    if settings.start == "delay_line" and not settings.margin**settings.units > 1e-15:
-        raise InputProblem(
-            f"a delay line of {settings.units} units with margin {settings.margin} needs scales "
-            "beyond single precision; choose fewer units, or a margin nearer to 1"
-        )
-    _recipe(settings)
+    return Recipe(**{name: getattr(settings, name) for name in shared})
 
 
 def _parse(key: str, text: str, hint: type | types.UnionType) -> object:

@@ -18,36 +18,44 @@ from limitset._result import InputProblem
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Sequences of equal length and the class of each.
+    """Sequences of equal length, and what is to be said of each.
 
     **Arguments:**
 
     - `inputs`: float32, shape (samples, steps, features).
-    - `labels`: int32, shape (samples,), classes counted from 0.
+    - `labels`: the class of each sequence, counted from 0: int32, shape (samples,); or of each
+      step, `-1` where nothing is asked: int32, shape (samples, steps); or a number for each
+      sequence: float32, shape (samples,).
     - `name`: the data set that the samples come from.
     - `part`: which part of it: `"train"`, `"validation"` or `"test"`.
 
-    **Raises:** `InputProblem` if there is no sample, sizes differ or a label is negative.
+    **Raises:** `InputProblem` if there is no sample, sizes differ or a label is none.
     """
 
     inputs: Float32[np.ndarray, "b t m"]
-    labels: Int32[np.ndarray, " b"]
+    labels: Int32[np.ndarray, " b"] | Int32[np.ndarray, "b t"] | Float32[np.ndarray, " b"]
     name: str
     part: str
 
     def __post_init__(self) -> None:
         shapes = self.inputs.shape, self.labels.shape
-        if self.inputs.ndim != 3 or self.labels.shape != self.inputs.shape[:1] or not shapes[1][0]:
+        fits = shapes[1] in (shapes[0][:1], shapes[0][:2])
+        if self.inputs.ndim != 3 or not fits or not shapes[1][0]:
             raise InputProblem(
                 f"inputs and labels of {self.name} have shapes {shapes[0]} and {shapes[1]}; "
-                "give (samples, steps, features) and (samples,) with at least one sample"
+                "give (samples, steps, features) and (samples,) or (samples, steps), with at least "
+                "one sample"
             )
-        if self.inputs.dtype != np.float32 or self.labels.dtype != np.int32:
+        numbers = self.labels.dtype == np.float32 and self.labels.ndim == 1
+        if self.inputs.dtype != np.float32 or not (self.labels.dtype == np.int32 or numbers):
             raise InputProblem(
                 f"inputs and labels of {self.name} are {self.inputs.dtype} and "
-                f"{self.labels.dtype}; convert them to float32 and int32"
+                f"{self.labels.dtype}; convert them to float32 and int32 (float32 for numbers)"
             )
-        if not (self.labels.min() >= 0):
+        if numbers and not np.isfinite(self.labels).all():
+            raise InputProblem(f"{self.name} has NaN or infinite labels; repair it")
+        least = 0 if self.labels.ndim == 1 else -1
+        if not numbers and not (self.labels.min() >= least):
             raise InputProblem(
                 f"{self.name} has the label {self.labels.min()}; count classes from 0"
             )
@@ -103,6 +111,30 @@ def permute_steps(split: Split, permutation: Int[np.ndarray, " t"]) -> Split:
 
     held = None if split.validation is None else reorder(split.validation)
     return Split(reorder(split.train), reorder(split.test), held)
+
+
+def halve_images(split: Split) -> Split:
+    """Square images at half the width and height: every pixel is the mean of four.
+
+    **Raises:** `InputProblem` if sequences are no square images of even width, row by row.
+
+    >>> halve_images(load_digits_sequences()).train.inputs.shape
+    (1437, 16, 1)
+    """
+
+    def halve(part: Dataset) -> Dataset:
+        count, steps, features = part.inputs.shape
+        width = math.isqrt(steps)
+        if width * width != steps or width % 2:
+            raise InputProblem(
+                f"{part.name} has sequences of {steps} steps; square images of even width "
+                "are needed"
+            )
+        blocks = part.inputs.reshape(count, width // 2, 2, width // 2, 2, features)
+        return replace(part, inputs=blocks.mean((2, 4)).reshape(count, -1, features))
+
+    held = None if split.validation is None else halve(split.validation)
+    return Split(halve(split.train), halve(split.test), held)
 
 
 # --- The digits that ship with scikit-learn -----------------------------------------------------

@@ -1,6 +1,5 @@
 """The training loop: optax updates, certified margin in the log, exact resume."""
 
-import functools
 import math
 import re
 from collections.abc import Callable
@@ -12,12 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Int, PyTree
 from threadpoolctl import threadpool_limits
 
 from limitset._result import InputProblem
-from limitset.contraction import Certificate, certify
+from limitset.contraction import THEOREMS, Certificate, Sector, certify
 from limitset.training._checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -26,7 +24,9 @@ from limitset.training._checkpoint import (
 )
 from limitset.training._classifier import SequenceClassifier
 from limitset.training._datasets import Dataset
-from limitset.training._loss import accuracy, cross_entropy
+from limitset.training._loss import accuracy
+from limitset.training._processes import check_agreement, gather, my_share
+from limitset.training._update import Update, device_count, make_update
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Recipe:
 
 
 @dataclass
-class _Run:
+class Run:
     """Where a run stands; everything here goes into a checkpoint."""
 
     model: SequenceClassifier
@@ -108,9 +108,11 @@ def fit(
 ) -> Fit:
     """Train a classifier. By-construction certificates hold after every update.
 
-    Batches are shared among all local devices. Each epoch's shuffle follows from the seed and the
-    epoch alone, so a run that resumes from its checkpoint ends with the same weights, bit for bit,
-    as one that was never interrupted.
+    Batches are shared among all local devices, and among all processes that called
+    `jax.distributed.initialize`: each of them calls `fit` with the same arguments, makes the same
+    updates and returns the same. Each epoch's shuffle follows from the seed and the epoch alone, so
+    a run that resumes from its checkpoint ends with the same weights, bit for bit, as one that was
+    never interrupted.
 
     **Arguments:**
 
@@ -119,6 +121,7 @@ def fit(
     - `recipe`: see `Recipe`.
     - `validation`: held-out sequences, scored after every epoch.
     - `checkpoint`: a file, written after every epoch; if it exists, the run continues from it.
+      Of several processes the first writes it and all read it.
     - `on_epoch`: called with every line of the log, for progress bars.
 
     **Raises:** `InputProblem` for data, recipe or checkpoint that do not fit; `Diverged` if the
@@ -128,12 +131,10 @@ def fit(
         raise InputProblem("patience needs validation data; hold some out of the training data")
     batch = min(recipe.batch_size, len(train.labels))
     batches = len(train.labels) // batch
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(recipe.clip),
-        optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.epochs * batches)),
-    )
+    share = my_share(batch)
+    optimiser = make_optimiser(recipe, batches)
     state = optimiser.init(eqx.filter(model, eqx.is_array))
-    run = _Run(model, state, model, [])
+    run = Run(model, state, model, [])
     identity = run_fingerprint(
         recipe,
         [(d.name, d.inputs.shape, _digest(d.inputs, d.labels)) for d in (train, validation) if d],
@@ -141,20 +142,23 @@ def fit(
         re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(model))),
         _digest(*jax.tree.leaves(model)),
     )
+    check_agreement(identity)
     if checkpoint is not None and checkpoint.exists():
         _resume(run, checkpoint, identity)
-    update = _make_update(optimiser, _device_count(batch))
-    stopped = _has_stopped(run, recipe)
+    # A process that cannot see the checkpoint would start again while the others go on.
+    check_agreement(run_fingerprint(len(run.history)))
+    update = make_update(optimiser, device_count(share.stop - share.start))
+    stopped = has_stopped(run, recipe)
     # Each update factors small matrices. With several threads BLAS is no faster there, and its
     # threads then spin on the cores that the batch is shared among: the update takes twice as long.
     with threadpool_limits(1, "blas"):
         while len(run.history) < recipe.epochs and not stopped:
             record = _epoch(run, train, validation, update, recipe.seed, batch)
-            if checkpoint is not None:
+            if checkpoint is not None and jax.process_index() == 0:
                 _store(run, checkpoint, identity)
             if on_epoch is not None:
                 on_epoch(record)
-            stopped = _has_stopped(run, recipe)
+            stopped = has_stopped(run, recipe)
     final = run.best if recipe.patience is not None else run.model
     return Fit(final, tuple(run.history), stopped)
 
@@ -163,98 +167,73 @@ def certified_factor(model: SequenceClassifier) -> float | None:
     """The verified factor per step of the map that runs, or `None` if there is no certificate.
 
     A core that proposes no metric claims nothing, and is not searched for one after every epoch.
+    Multipliers for a better factor in its metric take a second to find: they are left to
+    `certify`, unless there is no certificate without them.
     """
     metric = model.core.metric()
     if metric is None:
         return None
-    answer = certify(_explicit(model).system, metric=metric, input_bound=None)
+    system = _explicit(model).system
+    answer = certify(system, metric=metric, input_bound=None, theorems=_DIRECT)
+    if not isinstance(answer, Certificate):
+        answer = certify(system, metric=metric, input_bound=None)
     return answer.factor if isinstance(answer, Certificate) else None
 
 
+_DIRECT = tuple(theorem for theorem in THEOREMS if not isinstance(theorem, Sector))
 _explicit = jax.jit(SequenceClassifier.explicit)
 
-_Update = Callable[..., tuple[SequenceClassifier, PyTree, Float[Array, ""]]]
+
+def make_optimiser(recipe: Recipe, batches: int) -> optax.GradientTransformation:
+    """Clipping, then Adam with the recipe's schedule."""
+    schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.epochs * batches)
+    return optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adam(schedule))
 
 
-def _make_update(optimiser: optax.GradientTransformation, devices: int) -> _Update:
-    """One step: each device differentiates its part of the batch, the first one updates.
-
-    The parts are averaged by moving them to the first device, not by a collective: in-process
-    collectives of CPU devices wait inside the threads that the other devices need, and can wait
-    for ever.
-    """
-    mesh = Mesh(np.array(jax.local_devices()[:devices]), ("batch",))
-    whole, shared = PartitionSpec(), PartitionSpec("batch")
-
-    def objective(
-        model: SequenceClassifier, inputs: Float[Array, "b t m"], labels: Int[Array, " b"]
-    ) -> Float[Array, ""]:
-        return cross_entropy(model.explicit(), inputs, labels)
-
-    @jax.jit
-    @functools.partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(whole, shared, shared),
-        out_specs=shared,
-        check_vma=False,
-    )
-    def differentiate(
-        model: SequenceClassifier, inputs: Float[Array, "b t m"], labels: Int[Array, " b"]
-    ) -> PyTree:
-        parts = jax.value_and_grad(objective)(model, inputs, labels)
-        return jax.tree.map(lambda a: a[None], parts)
-
-    @jax.jit
-    def apply(
-        model: SequenceClassifier, state: PyTree, parts: PyTree
-    ) -> tuple[SequenceClassifier, PyTree, Float[Array, ""]]:
-        loss, slope = jax.tree.map(lambda a: a.mean(0), parts)
-        change, state = optimiser.update(slope, state)
-        return optax.apply_updates(model, change), state, loss  # pyright: ignore[reportArgumentType, reportReturnType]
-
-    def update(
-        model: SequenceClassifier, state: PyTree, inputs: np.ndarray, labels: np.ndarray
-    ) -> tuple[SequenceClassifier, PyTree, Float[Array, ""]]:
-        place = NamedSharding(mesh, shared)
-        everywhere = jax.device_put(model, NamedSharding(mesh, whole))
-        parts = differentiate(
-            everywhere, jax.device_put(inputs, place), jax.device_put(labels, place)
-        )
-        return apply(model, state, jax.device_put(parts, mesh.devices[0]))
-
-    return update
+def shuffled(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " n"]:
+    """The order of the data in one epoch, which follows from the seed and the epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(samples)
 
 
 def _epoch(
-    run: _Run,
+    run: Run,
     train: Dataset,
     validation: Dataset | None,
-    update: _Update,
+    update: Update,
     seed: int,
     batch: int,
 ) -> Epoch:
-    index = len(run.history)
-    order = np.random.default_rng([seed, index]).permutation(len(train.labels))
+    order, share = shuffled(seed, len(run.history), len(train.labels)), my_share(batch)
     losses = []
     for start in range(0, len(order) - batch + 1, batch):
-        chosen = order[start : start + batch]
+        chosen = order[start : start + batch][share]
         run.model, run.optimiser_state, loss = update(
             run.model, run.optimiser_state, train.inputs[chosen], train.labels[chosen]
         )
         losses.append(loss)
-    mean = float(jnp.stack(losses).mean())
+    return close_epoch(run, float(jnp.stack(losses).mean()), validation)
+
+
+def close_epoch(run: Run, loss: float, validation: Dataset | None) -> Epoch:
+    """Score the present parameters and write the line of the log.
+
+    **Raises:** `Diverged` if the loss or a parameter is not finite.
+    """
+    index = len(run.history)
     # The last update can spoil the parameters after a finite loss.
     finite = all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(run.model))
-    if not (finite and math.isfinite(mean)):
+    if not (finite and math.isfinite(loss)):
         raise Diverged(
-            f"training diverged in epoch {index} (loss {mean}); lower the learning rate or the "
+            f"training diverged in epoch {index} (loss {loss}); lower the learning rate or the "
             "clip, then start again"
         )
     score = None
     if validation is not None:
         score = accuracy(_explicit(run.model), validation.inputs, validation.labels)
-    record = Epoch(index, mean, score, certified_factor(run.model))
+        if jax.process_count() > 1:
+            # Processors may round differently, and all processes have to stop at the same epoch.
+            score = float(gather(np.float64(score))[0])
+    record = Epoch(index, loss, score, certified_factor(run.model))
     run.history.append(record)
     run.since_best += 1
     if score is not None and score > run.best_accuracy:
@@ -262,20 +241,16 @@ def _epoch(
     return record
 
 
-def _has_stopped(run: _Run, recipe: Recipe) -> bool:
+def has_stopped(run: Run, recipe: Recipe) -> bool:
+    """Whether the patience is used up."""
     return recipe.patience is not None and run.since_best >= recipe.patience
-
-
-def _device_count(batch: int) -> int:
-    """The largest number of local devices that share a batch evenly."""
-    return max(k for k in range(1, jax.local_device_count() + 1) if batch % k == 0)
 
 
 def _digest(*arrays: Array | np.ndarray) -> str:
     return run_fingerprint(*[np.asarray(array).tobytes() for array in arrays])
 
 
-def _store(run: _Run, path: Path, identity: str) -> None:
+def _store(run: Run, path: Path, identity: str) -> None:
     facts = {
         "history": [asdict(record) for record in run.history],
         "best_accuracy": run.best_accuracy,
@@ -284,7 +259,7 @@ def _store(run: _Run, path: Path, identity: str) -> None:
     write_checkpoint(path, Checkpoint((run.model, run.optimiser_state, run.best), facts), identity)
 
 
-def _resume(run: _Run, path: Path, identity: str) -> None:
+def _resume(run: Run, path: Path, identity: str) -> None:
     stored = read_checkpoint(path, (run.model, run.optimiser_state, run.best), identity)
     model, state, best = jax.tree.map(jnp.asarray, stored.arrays)
     run.model, run.optimiser_state, run.best = model, state, best
