@@ -124,7 +124,6 @@ def test_hierarchies_of_any_gain_keep_the_least_rate(seed: int, gain: float):
     rng = np.random.default_rng(seed)
     parts = [certified(absolute_module(rng, 3)) for _ in range(4)]
     lower = draw_lower(rng, sizes_of(parts), gain)
-    order = rng.permutation(12)
     owner = owners(sizes_of(parts))
     # In any order of the parts, not only from the first to the last.
     blocks = rng.permutation(4)
