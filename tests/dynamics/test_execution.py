@@ -158,7 +158,7 @@ def test_matrices_are_prepared_once_outside_the_loop():
     assert "getrf" in called_from_loops(bad)
 
 
-@pytest.mark.parametrize("settings", [{"remember": "nothing"}, {"chunk": 0}, {"chunk": 1.5}])
+@pytest.mark.parametrize("settings", [{"remember": "nothing"}, {"chunk": 0}, {"chunk": -3}])
 def test_settings_that_are_none(settings: dict[str, object]):
     with pytest.raises(InputProblem, match="is ") as caught:
         Scan(**settings)  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,9 @@
 """Copying and adding: what is asked follows from the inputs, at a distance."""
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -16,6 +19,14 @@ from limitset.training import (
     make_copy_task,
     training_loss,
 )
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Our own message is under test; the suite's shape checks would come first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_copying_asks_for_the_first_symbols_at_the_end():
@@ -98,7 +109,8 @@ def test_numbers_are_right_if_they_are_near():
     assert accuracy(classifier, data.inputs, shifted) == 0.25
 
 
-def test_labels_of_a_data_set_fit_what_is_asked():
+def test_labels_of_a_data_set_fit_what_is_asked(untyped: None):
+    del untyped
     inputs = np.zeros((2, 3, 1), np.float32)
     for labels in (np.zeros(2, np.int32), np.full((2, 3), -1, np.int32), np.ones(2, np.float32)):
         assert Dataset(inputs, labels, "any", "train").labels is labels
