@@ -318,7 +318,20 @@ def test_honest_certificates_are_true(kind: str, models: dict[str, Path]):
 OPEN = {"claim", "witness", "metric", "float32", "prover", "model", "network"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The same rules of the checker as another kind, in other numbers: for the slow suite.
+TWINS = (
+    "exponential_euler",
+    "sector_semi_implicit",
+    "cayley",
+    "rotation",
+    "float32_explicit_euler",
+    "sector_backward_euler",
+    "sector_euler_step",
+)
+FORGED = [pytest.param(k, marks=[pytest.mark.slow] if k in TWINS else []) for k in KINDS]
+
+
+@pytest.mark.parametrize("kind", FORGED)
 def test_a_forged_field_with_a_new_digest_claims_nothing_false(
     kind: str, models: dict[str, Path], tmp_path: Path
 ):
