@@ -15,7 +15,6 @@ from limitset.training import (
     accuracy,
     certified_factor,
     fit,
-    fixed_permutation,
     train_task,
 )
 from tiny_training import STEPS, TINY, tiny_classifier, tiny_settings, tiny_split
@@ -33,11 +32,6 @@ def test_pitfall_16_scores_are_those_of_the_last_epoch(monkeypatch: pytest.Monke
     last = trained.fit.model.explicit()
     assert trained.test_accuracy == accuracy(last, split.test.inputs, split.test.labels)
     assert len(trained.fit.history) == tiny_settings().epochs
-
-
-def test_pitfall_16_the_permutation_is_data():
-    """One array for everybody, not one for each worker."""
-    assert np.array_equal(fixed_permutation(784), fixed_permutation(784))
 
 
 def test_pitfall_17_what_is_forgotten_follows_from_the_factor():

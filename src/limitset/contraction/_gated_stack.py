@@ -8,9 +8,8 @@ from limitset._result import InputProblem
 from limitset.contraction._discretised import Discretised
 from limitset.contraction._gated_parametrisation import gated_assembly
 from limitset.contraction._parametrise import random_stable_assembly
-from limitset.contraction._stable_stack import StableStack
+from limitset.contraction._stable_stack import StableStack, random_relay
 from limitset.dynamics import SemiImplicit
-from limitset.networks import Relay
 
 
 def gated_stack(
@@ -45,7 +44,7 @@ def gated_stack(
     """
     if min(width, hidden, top) < 1:
         raise InputProblem(f"width {width}, hidden {hidden}, top {top}; give at least 1 of each")
-    memory_key, top_key, embedding_key, read_key, write_key = jax.random.split(key, 5)
+    memory_key, top_key, embedding_key, relay_key = jax.random.split(key, 4)
     memory = gated_assembly(
         memory_key,
         modules=modules,
@@ -59,13 +58,10 @@ def gated_stack(
     above = random_stable_assembly(
         top_key, modules=1, units=top, inputs=width, activation=activation, form="firing_rate"
     )
-    size = modules * units
-    read = jax.random.normal(read_key, (hidden, size), jnp.float32) * (2 / size) ** 0.5
-    write = jax.random.normal(write_key, (width, hidden), jnp.float32) / hidden**0.5
     embedding = jax.random.normal(embedding_key, (width, inputs), jnp.float32)
     return StableStack(
         (memory, Discretised(above, SemiImplicit(1.0))),
-        (Relay(read, jnp.zeros(hidden, jnp.float32), write, activation),),
+        (random_relay(relay_key, (modules * units, hidden, width), activation),),
         embedding / (inputs * width) ** 0.5,
         jnp.zeros(width, jnp.float32),
     )

@@ -102,15 +102,13 @@ def recurrence_stack(
         )
         for k in keys[:layers]
     )
-    relays = tuple(
-        _random_relay(k, (2 * units, hidden, width), activation) for k in keys[layers:-1]
-    )
+    relays = tuple(random_relay(k, (2 * units, hidden, width), activation) for k in keys[layers:-1])
     embedding = jax.random.normal(embedding_key, (width, inputs), jnp.float32)
     bias = jnp.zeros(width, jnp.float32)
     return StableStack(recurrences, relays, embedding / inputs**0.5, bias)
 
 
-def _random_relay(key: Key[Array, ""], sizes: tuple[int, int, int], activation: str) -> Relay:
+def random_relay(key: Key[Array, ""], sizes: tuple[int, int, int], activation: str) -> Relay:
     """Relays that neither shrink nor swell the stream much."""
     states, hidden, width = sizes
     read_key, write_key = jax.random.split(key)
