@@ -30,7 +30,17 @@ def test_benchmarks_are_found():
     assert len(BENCHMARKS) >= 5
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+# Each of several kinds of network compiles its own training step.
+LONG = ("permuted_accuracy", "sparse_combo")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else (), id=p.stem)
+        for p in BENCHMARKS
+    ],
+)
 def test_quick_run(path: Path, tmp_path: Path):
     unset = ("PYTEST", "IMMRAX")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(unset)}

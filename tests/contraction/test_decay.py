@@ -26,6 +26,7 @@ from limitset.networks import Activation, Assembly, Elman, RateNetwork
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
 COUNT = 1000
+LATER = ("assembly_rotation", "assembly_exponential_euler")
 PAIRS, STEPS = 8, 10
 # Sums and maxima are measured in test_metzler.py.
 EUCLIDEAN = tuple(theorem for theorem in THEOREMS if theorem.name != "metzler")
@@ -197,7 +198,13 @@ def test_every_kind_of_system_that_a_theorem_knows_is_registered():
     }
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+# Schemes of assemblies differ in their first step only: two of the kinds are for the slow suite.
+MEASURED = [
+    pytest.param(f, marks=pytest.mark.slow if f.name in LATER else (), id=f.name) for f in FAMILIES
+]
+
+
+@pytest.mark.parametrize("family", MEASURED)
 def test_no_pair_decays_slower_than_certified(family: Family):
     closest = measure(family, COUNT, own_search=4)
     # Certificates are sharp for some networks, so that a slightly bolder claim would fail here.

@@ -272,7 +272,7 @@ OPEN = {"claim", "witness", "metric", "prover", "model", "network"}
 
 
 # Those with the most fields take the longest.
-LONG = ("nested", "mixed", "map")
+LONG = ("nested", "mixed", "map", "small_map", "dense")
 FORGED = [pytest.param(k, marks=pytest.mark.slow) if k in LONG else k for k in KINDS]
 
 

@@ -111,11 +111,9 @@ def _write_all(folder: Path) -> dict[str, Path]:
 
 
 KINDS = ["stable", "driven", "unstable", "gain", "robust", "shift", "direction", "all"]
-# Hundreds of Hopf points each: one kind is fast enough for every run.
-FORGED = [
-    pytest.param(kind, marks=pytest.mark.slow if kind in ("gain", "robust", "direction") else ())
-    for kind in KINDS
-]
+# Hundreds of Hopf points each are for the slow suite.
+FAST = ("stable", "driven", "unstable", "all")
+FORGED = [pytest.param(kind, marks=pytest.mark.slow if kind not in FAST else ()) for kind in KINDS]
 HOPF = ["gain", "robust", "shift", "direction"]
 
 

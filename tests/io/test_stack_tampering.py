@@ -248,7 +248,11 @@ def _norm(matrix: np.ndarray, to: np.ndarray, source: np.ndarray) -> float:
     return float(np.linalg.norm(to[:, None] * matrix / source, 2))
 
 
-@pytest.mark.parametrize("kind", SMALL)
+# A layer of its own below another: the longest of them.
+FORGED = [pytest.param(k, marks=pytest.mark.slow) if k == "single_pair" else k for k in SMALL]
+
+
+@pytest.mark.parametrize("kind", FORGED)
 def test_a_forged_field_with_a_new_digest_claims_nothing_false(
     kind: str, models: dict[str, Path], tmp_path: Path
 ):

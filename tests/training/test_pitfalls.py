@@ -50,7 +50,7 @@ def test_pitfall_17_what_is_forgotten_follows_from_the_factor():
             x = running.advance(n, x, inputs[n])
         return x
 
-    slopes = jax.jacrev(last)(sequence)[:, :, 0].T.astype(jnp.float64)
+    slopes = jax.jit(jax.jacrev(last))(sequence)[:, :, 0].T.astype(jnp.float64)
     for step, slope in enumerate(slopes):
         remembered = float(answer.metric.norm(slope))
         assert remembered <= gain.gain * answer.factor ** (STEPS - 1 - step) * (1 + 1e-5)
