@@ -429,6 +429,7 @@ def test_few_pairs_cost_few_parameters():
     assert len(whole.pairs) == 3
     none = gated_assembly(jax.random.key(0), modules=3, units=4, inputs=1, pairs=0)
     assert none.explicit().propagator is None and certified(none.explicit()).factor < 1
+    assert isinstance(none.explicit().scheme, ExplicitEuler)
 
 
 def test_couplings_are_skew_in_the_metric_to_the_last_bit_of_float32():

@@ -29,8 +29,8 @@ from limitset.contraction import (
     Vertices,
     certify,
 )
-from limitset.contraction._float32 import reach_of
-from limitset.contraction._rounding import norm_of, rounded_step, step_bounds
+from limitset.contraction._rounding import rounded_step, step_bounds
+from limitset.contraction._size import exact_inputs, norm_of, reach_of
 from limitset.dynamics import (
     AbstractFlow,
     AbstractMap,
@@ -294,8 +294,9 @@ def float32_is_true(document: Document) -> bool:
     }
     metric = DiagonalMetric(**stored) if "scale" in stored else QuadraticMetric(**stored)
     reach = reach_of(metric)
-    step = None if reach is None else rounded_step(system, metric, reach, stated["input_bound"])
-    assert step is not None
+    assert reach is not None
+    inputs = exact_inputs(system.input_size, stated["input_bound"])
+    step = rounded_step(system, metric, reach, inputs)
     bounds = step_bounds(step, stated["state_radius"], stated["activation_error"])
     rounding = norm_of(bounds.error, metric, stated["state_radius"])
     factor = float.fromhex(document["claim"]["factor"])
@@ -325,6 +326,10 @@ TWINS = (
     "cayley",
     "rotation",
     "float32_explicit_euler",
+    "float32_exponential_euler",
+    "explicit_euler",
+    "elman",
+    "sector_map",
     "sector_backward_euler",
     "sector_euler_step",
 )

@@ -45,7 +45,8 @@ def _contraction(document: dict[str, Any], network: Network, evidence: str) -> s
     if document["float32"] is None:
         return claim
     keys = "gap input_bound state_radius activation_error rounding"
-    gap, *limits, _ = take(document["float32"], keys)
+    keys += " radii" if network.family in ("stack", "diagonal") else ""
+    gap, *limits = take(document["float32"], keys)[:4]
     u, x, error = (_show(limit, ROUND_FLOOR) for limit in limits)
     where = f"in the metric, if |u| <= {u}, |x_0| <= {x}, activation error <= {error}"
     return f"{claim}; float32 runs of one input end within {_show(gap, ROUND_CEILING)} ({where})"

@@ -73,7 +73,7 @@ def read_composite(value: Any, read: Callable[[Any], Network]) -> Network:
 
 def prove_composition(document: dict[str, Any], network: Network, prove: Prove) -> None:
     """Prove the parts, then the inequality in the weighted sum of their squares."""
-    wiring, value, is_flow = _wiring(network), _value(document, network), network.rule == "flow"
+    wiring, value, is_flow = read_wiring(network), _value(document, network), network.rule == "flow"
     kind, metrics, _ = _blocks(document, wiring)
     require(kind == "block", "composition needs a block metric")
     bounds = _prove_parts(document, network, wiring, metrics, prove)
@@ -116,7 +116,7 @@ def _holds(M: arb_mat, wiring: Wiring, own: list[arb], value: arb, is_flow: bool
 
 def prove_small_gain(document: dict[str, Any], network: Network, prove: Prove) -> None:
     """Prove the parts, then that their losses pay for all gains, in the maximum of their norms."""
-    wiring, value, is_flow = _wiring(network), _value(document, network), network.rule == "flow"
+    wiring, value, is_flow = read_wiring(network), _value(document, network), network.rule == "flow"
     kind, metrics, weights = _blocks(document, wiring)
     require(kind == "block_maximum", "small_gain needs a maximum of blocks")
     require(len(network.keep) <= _MOST, f"small_gain is checked for at most {_MOST} states")
@@ -138,7 +138,7 @@ def prove_small_gain(document: dict[str, Any], network: Network, prove: Prove) -
         require(proved, f"part {i}: the gains on it are not paid for")
 
 
-def _wiring(network: Network) -> Wiring:
+def read_wiring(network: Network) -> Wiring:
     """Parts and matrix of a composite, an assembly, or a map of one with split coupling."""
     tensors, rule = network.tensors, network.rule
     if network.family == "composite" and rule in ("flow", "mixing"):

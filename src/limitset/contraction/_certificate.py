@@ -30,7 +30,9 @@ class Float32Gap:
     """How far apart two float32 runs of the same input can stay, for ever.
 
     For inputs with `|u_j| <= input_bound` and starts with `|x|_M <= state_radius`:
-    `|x_n - y_n|_M <= factor^n |x_0 - y_0|_M + gap`, with `gap = 2 rounding / (1 - factor)`.
+    `|x_n - y_n|_M <= factor^n |x_0 - y_0|_M + gap`, with `gap = 2 rounding / (1 - factor)`, or
+    less. Recurrences and stacks have `radii`, where runs stay: for each layer, the radius of its
+    ball, or those of its complex units' discs.
 
     It assumes that every product and sum is rounded to nearest in float32 (any order of summation,
     fused or not, subnormals kept or flushed), and that the activation's relative error is at most
@@ -42,6 +44,7 @@ class Float32Gap:
     state_radius: float
     rounding: float
     gap: float
+    radii: tuple[tuple[float, ...], ...] = ()
 
     def claim(self) -> str:
         """The claim in one line, its number rounded up."""

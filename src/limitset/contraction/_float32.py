@@ -5,19 +5,12 @@ import numpy as np
 
 from limitset._system import AbstractMap
 from limitset.contraction._certificate import Certificate, Float32Gap
-from limitset.contraction._layer import product_upper, sum_upper
-from limitset.contraction._metric import QuadraticMetric
-from limitset.contraction._rounding import (
-    Metric,
-    RoundedMap,
-    Step,
-    norm_of,
-    rounded_step,
-    step_bounds,
-)
-from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, RateMap, SemiImplicitMap
-from limitset.networks import IDENTITY, RELU, Elman
-from limitset.proofs import Ball, NotVerified, verified_inverse
+from limitset.contraction._float32_stack import layered_gap
+from limitset.contraction._float32_step import local_step, smallest_ball
+from limitset.contraction._size import error_of, exact_inputs
+from limitset.dynamics import GatedMap
+from limitset.networks import DiagonalRecurrence, Stack
+from limitset.proofs import Ball
 
 # Relative error of float32 activations, as assumed of the runtime: 32 units in the last place.
 # tests/contraction/test_float32.py measures it over all magnitudes.
@@ -30,86 +23,38 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
     One step of a float32 run is the exact step plus an error `e` with `|e|_M <= rounding`, as long
     as `|x|_M <= state_radius` and `|u_j| <= input_bound`; and the rounded map sends that ball into
     itself. Then two runs obey `d <- factor d + 2 rounding`. Every quantity is rounded upward.
+    Recurrences and stacks have a ball for every unit or layer instead, and a gap from each.
 
     **Returns:** the bound, or `None` for flows, for maps that are not float32 throughout, for maps
     that solve equations or are of other kinds, and where no radius is found.
     """
     system, factor = certificate.system, certificate.factor
-    metric = certificate.metric
-    if factor is None or not isinstance(metric, Metric):
-        return None
-    if not isinstance(system, RoundedMap) or not _is_float32(system):
-        return None
-    reach = reach_of(metric)
-    step = None if reach is None else rounded_step(system, metric, reach, input_bound)
-    if step is None:
+    if factor is None or not isinstance(system, AbstractMap) or not _is_float32(system):
         return None
     error = 0.0 if _is_exact(system) else ACTIVATION_ERROR
-    radius = 1e-2
-    for _ in range(100):
-        bounds = step_bounds(step, radius, error)
-        rounding = norm_of(bounds.error, metric, radius)
-        # Two bounds of the exact step: by contraction towards F(0, u), and by the linear part with
-        # the drive bounded as a whole, which is far better for bounded activations.
-        moved = norm_of(bounds.at_zero, metric, radius)
-        by_factor = sum_upper(product_upper(factor, radius), moved)
-        by_drive = _linear_reach(certificate, system, bounds, radius)
-        reached = sum_upper(min(by_factor, by_drive), rounding)
-        if not np.isfinite(reached):
-            return None
-        if reached <= radius:
-            gap = Ball.exact(2 * rounding) / (1 - Ball.exact(factor))
-            return Float32Gap(input_bound, error, radius, rounding, float(gap.upper()))
-        # Both bounds grow slower than the radius, so that some geometric step passes them.
-        radius *= 1.15
-    return None
-
-
-def _linear_reach(
-    certificate: Certificate, system: RoundedMap, bounds: Step, radius: float
-) -> float:
-    """A bound of `|F(x, u)|_M` from the linear part and a drive that stays below its bound.
-
-    Norms of stored matrices are those of the certificate: without them it is infinite. Maps of
-    networks keep one share of all units, so that the kind of metric does not matter.
-    """
-    metric, norms = certificate.metric, certificate.coupling_bounds
-    if not isinstance(metric, Metric):
-        return float("inf")
-    driven = norm_of(bounds.driven, metric, radius)
-    if isinstance(system, Elman):
-        return driven
-    if isinstance(system, RateMap):
-        return sum_upper(product_upper(abs(float(system.keep)), radius), driven)
-    if certificate.theorem != "skew_feedback":
-        return float("inf")
-    if isinstance(system, ExponentialAssemblyMap):
-        driven = product_upper(norms[1], driven)
-    if isinstance(system, SemiImplicitMap):
-        kept = float(np.abs(np.asarray(system.keep, np.float64)).max())
-        return product_upper(norms[0], sum_upper(product_upper(kept, radius), driven))
-    return sum_upper(product_upper(norms[0], radius), driven)
+    if isinstance(system, Stack | DiagonalRecurrence):
+        return layered_gap(certificate, input_bound, error)
+    step = local_step(certificate, exact_inputs(system.input_size, input_bound), error)
+    found = None if step is None else smallest_ball(step)
+    if found is None:
+        return None
+    radius, reach = found
+    gap = float((Ball.exact(2 * reach.rounding) / (1 - Ball.exact(factor))).upper())
+    if not np.isfinite(gap):
+        return None
+    return Float32Gap(input_bound, error, radius, reach.rounding, gap)
 
 
 def _is_float32(system: AbstractMap) -> bool:
     return all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(system))
 
 
-def _is_exact(system: RoundedMap) -> bool:
-    """Whether float32 computes all activations without error."""
-    if isinstance(system, SemiImplicitMap | EulerAssemblyMap | ExponentialAssemblyMap):
-        networks = list(system.assembly.groups)
-    else:
-        networks = [system.network if isinstance(system, RateMap) else system]
-    return all(network.activation in (RELU, IDENTITY) for network in networks)
+def _is_exact(system: AbstractMap) -> bool:
+    """Whether float32 computes all activations without error; gates are sigmoids."""
 
+    def last(node: object) -> bool:
+        return isinstance(node, GatedMap) or hasattr(node, "activation")
 
-def reach_of(metric: Metric) -> Ball | None:
-    """Bounds of `|x_i|` where `|x|_M <= 1`: `1 / scale_i`, or the root of `(M^-1)_ii`."""
-    if not isinstance(metric, QuadraticMetric):
-        return 1.0 / Ball.exact(np.asarray(metric.scale, np.float64))
-    try:
-        inverse = verified_inverse(Ball.exact(np.asarray(metric.matrix, np.float64)))
-    except NotVerified:
-        return None
-    return Ball.exact(np.diagonal(inverse.upper()).copy()).sqrt()
+    nodes = [node for node in jax.tree.leaves(system, is_leaf=last) if last(node)]
+    gated = any(isinstance(node, GatedMap) for node in nodes)
+    return not gated and all(error_of(node.activation, 1.0) == 0.0 for node in nodes)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 from limitset._result import InputProblem
 from limitset.contraction._metric import DiagonalMetric
 from limitset.contraction._parametrisation import AbstractParametrisation
-from limitset.dynamics import AbstractScheme, Cayley, GatedMap, discretise
+from limitset.dynamics import AbstractScheme, Cayley, ExplicitEuler, GatedMap, discretise
 from limitset.networks import (
     Activation,
     GatedAssembly,
@@ -97,9 +97,12 @@ class StableGatedAssembly(AbstractParametrisation):
             fastest=fastest,
             activation=self.activation,
         )
-        if not self.pairs:
-            return GatedMap(units, jnp.asarray(self.scheme.step, fastest.dtype), None, self.scheme)
-        map_ = discretise(GatedAssembly(units, self.coupling()), self.scheme)
+        # Without a coupling there is nothing to split off.
+        map_ = (
+            discretise(GatedAssembly(units, self.coupling()), self.scheme)
+            if self.pairs
+            else discretise(units, ExplicitEuler(self.scheme.step))
+        )
         if not isinstance(map_, GatedMap):
             raise InputProblem(
                 f"scheme {type(self.scheme).__name__} makes no map of gated units; use "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from limitset._result import InputProblem
-from limitset.contraction import Certificate
+from limitset.contraction import Certificate, Float32Gap
 from limitset.dynamics import AbstractFlow, AbstractMap, EulerAssemblyMap, RateMap
 from limitset.io._atomic import write_whole
 from limitset.io._describe import describe
@@ -49,7 +49,7 @@ def certificate_document(
         "network": network_entry(certificate.system),
         "metric": metric_entry(certificate.metric, tensor),
         "witness": _witness(certificate),
-        "float32": None if gap is None else {k: float(v).hex() for k, v in vars(gap).items()},
+        "float32": None if gap is None else _float32(gap),
     }
     return sealed(document, model)
 
@@ -90,6 +90,13 @@ def tensor(array: np.ndarray) -> dict[str, Any]:
         "shape": list(array.shape),
         "data": base64.b64encode(little.tobytes()).decode(),
     }
+
+
+def _float32(gap: Float32Gap) -> dict[str, Any]:
+    """Its five numbers, and the radii of recurrences and stacks."""
+    numbers = {k: float(v).hex() for k, v in vars(gap).items() if k != "radii"}
+    radii = [[float(radius).hex() for radius in group] for group in gap.radii]
+    return {**numbers, "radii": radii} if radii else numbers
 
 
 def _claim(certificate: Certificate) -> dict[str, str]:
