@@ -1,6 +1,7 @@
 """Words that every folder shares: how much a claim is worth, and unusable input."""
 
 import enum
+from collections.abc import Sequence
 
 
 class Evidence(enum.IntEnum):
@@ -27,6 +28,12 @@ class Evidence(enum.IntEnum):
 
 class InputProblem(ValueError):
     """Input that cannot be used. The message is one line: what came, what is needed, what to do."""
+
+
+def require_several(name: str, given: object) -> None:
+    """Refuse what is no tuple or list, such as `None`, by its name."""
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputProblem(f"{name} is a {type(given).__name__}; give a tuple or a list of {name}")
 
 
 def require_arrays(**given: object) -> None:

@@ -39,7 +39,7 @@ def limitset(
 ) -> Command:
     """Runs `limitset` with these words."""
     del untyped
-    for command in ("_demo", "_train"):
+    for command in ("_demo", "_train", "_train_seeds"):
         # JAX has started in this process: its devices are what they are.
         monkeypatch.setattr(f"limitset.cli.{command}.set_up_processor", lambda: None)
 

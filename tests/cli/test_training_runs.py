@@ -88,6 +88,48 @@ def test_a_run_answers_in_json_and_its_folder_is_a_certified_model(
     assert limitset("check", certificate).code == 0
 
 
+def test_several_seeds_in_one_program(limitset: Command, tmp_path: Path):
+    place = tmp_path / "models"
+    words = ["train", "tiny", "--out", place, *WORDS, "--set", "seed=4", "--seeds", "2"]
+    reply = limitset(*words)
+    assert reply.code == 0 and reply.err == ""
+    first, second, spread, where = reply.out.splitlines()
+    assert first.startswith("tiny, seed 4: test accuracy 0.") and "3 epochs, factor 0." in first
+    assert second.startswith("tiny, seed 5: ") and str(place) in where
+    files = {f"seed-{seed}/{name}" for seed in (4, 5) for name in FILES}
+    assert files <= set(listing(place))
+    about = [load(place / f"seed-{seed}").about for seed in (4, 5)]
+    assert [one["settings"]["seed"] for one in about] == [4, 5]
+    scores = [one["test_accuracy"] for one in about]
+    words = f"min {min(scores):.4f}, mean {sum(scores) / 2:.4f}, max {max(scores):.4f}"
+    assert spread == f"tiny: test accuracy of 2 seeds: {words}"
+
+
+@pytest.mark.slow
+def test_several_seeds_answer_in_json(limitset: Command, tmp_path: Path):
+    place = tmp_path / "models"
+    words = ["train", "tiny", "--out", place, *WORDS, "--seeds", "2", "--json"]
+    answer = limitset(*words).answers[0]
+    assert set(answer) == {"task", "test_accuracy", "parameters", "runs", "models"}
+    assert answer["task"] == "tiny" and answer["models"] == str(place)
+    scores = [run["test_accuracy"] for run in answer["runs"]]
+    spread = {"min": min(scores), "mean": sum(scores) / 2, "max": max(scores)}
+    assert answer["test_accuracy"] == pytest.approx(spread)
+    assert [run["seed"] for run in answer["runs"]] == [0, 1]
+    assert all(run["epochs"] == 3 and 0 < run["factor"] < 1 for run in answer["runs"])
+    assert limitset("check", place / "seed-1" / "certificates" / "contraction.json").code == 0
+    again = limitset(*words)
+    assert again.code == 2 and "--overwrite" in again.err and "seed-0" in again.err
+    assert limitset(*words, "--overwrite").answers == [answer]
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "2", "--set", "seed=4294967295"]])
+def test_seeds_that_are_none(limitset: Command, tmp_path: Path, words: list[str]):
+    reply = limitset("train", "tiny", "--out", tmp_path / "models", *WORDS, *words)
+    assert reply.code == 2 and "seed" in reply.err and reply.err.count("\n") == 1
+    assert listing(tmp_path) == {}
+
+
 def test_a_run_that_diverges_says_so_in_one_line(
     limitset: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -300,6 +300,19 @@ def test_frozen_weights_get_no_gradient_but_stay_certified_for_any_value():
     assert core.weights.idle() == frozen
 
 
+@pytest.mark.parametrize("radius", [0.2, 0.95])
+def test_sparse_modules_have_the_radius_that_was_asked_for(radius: float):
+    """Dense enough to have cycles, `|W|` gets the radius exactly; a bad share is refused."""
+    sizes: dict[str, Any] = {"modules": 2, "units": 8, "inputs": 1, "density": 0.5}
+    core = sparse_assembly(jax.random.key(0), **sizes, radius=radius, margin=0.8)
+    for module in core.explicit().modules:
+        values = np.linalg.eigvals(np.abs(np.asarray(module.weight, np.float64)))
+        assert np.abs(values).max() == pytest.approx(0.8 * radius, rel=1e-4)
+    for bad in (0.0, 1.0, np.nan):
+        with pytest.raises(InputProblem, match="radius"):
+            sparse_assembly(jax.random.key(0), **sizes, radius=bad)
+
+
 def test_activations_with_negative_slopes_need_weights_that_take_them():
     wavy = Activation("wavy", lambda x: jnp.sin(x) / 2, (-0.5, 0.5))
     for name in PARAMETRISATIONS:

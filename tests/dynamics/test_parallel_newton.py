@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ from limitset.dynamics import (
     simulate,
     simulate_batch,
 )
-from limitset.networks import Assembly, random_elman, random_gru, random_rate_network
+from limitset.networks import Assembly, RateNetwork, random_elman, random_gru, random_rate_network
 
 STEPS, INPUTS = 60, 2
 
@@ -127,6 +128,75 @@ def test_iterations_do_not_grow_with_the_sequence():
     assert int(run(inputs).iterations) <= int(run(inputs[:100]).iterations) + 1
 
 
+# --- Diagonals only -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["assembly", "gru"])
+def test_diagonals_find_the_trajectory_of_the_scan(name: str):
+    system = SYSTEMS[name]()
+    found = simulate(system, *draw(system), method=ParallelNewton(jacobian="diagonal"))
+    plain = simulate(system, *draw(system))
+    np.testing.assert_allclose(found.states, plain.states, rtol=0, atol=1e-11)
+    assert found.convergence is not None and bool(found.convergence.converged)
+    assert 1 <= int(found.convergence.iterations) < STEPS
+
+
+def test_gradients_by_diagonals_are_those_of_the_scan():
+    system = assembly_map()
+    slope = jax.jit(jax.grad(score, (0, 1, 2)))
+    plain = slope(system, *draw(system), Scan())
+    found = slope(system, *draw(system), ParallelNewton(jacobian="diagonal"))
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_diagonal_maps_take_the_iterations_of_the_full_jacobian():
+    network = random_rate_network(jax.random.key(1), 5, INPUTS, gain=0.7)
+    alone = eqx.tree_at(lambda n: n.weight, network, jnp.diag(jnp.diag(network.weight)))
+    system = discretise(alone, ExplicitEuler(0.3))
+    counts = [
+        simulate(system, *draw(system), method=ParallelNewton(jacobian=kind)).convergence
+        for kind in ("full", "diagonal")
+    ]
+    assert all(count is not None and bool(count.converged) for count in counts)
+    first, second = (int(count.iterations) for count in counts if count is not None)
+    assert first == second
+
+
+def test_a_shift_takes_diagonals_as_many_iterations_as_its_length():
+    """The diagonals of a delay line are 0: what enters moves on by one unit an iteration."""
+    weight = jnp.eye(8, k=-1)
+    network = RateNetwork(weight, jnp.eye(8)[:, :1], activation="identity")
+    system = discretise(network, ExplicitEuler(1.0))
+    initial, inputs = jnp.zeros(8), jnp.ones((20, 1))
+    found = simulate(system, initial, inputs, method=ParallelNewton(jacobian="diagonal"))
+    plain = simulate(system, initial, inputs)
+    np.testing.assert_allclose(found.states, plain.states, rtol=0, atol=1e-12)
+    assert found.convergence is not None and int(found.convergence.iterations) == 8
+
+
+def test_diagonals_that_do_not_arrive_leave_no_states():
+    system = rate_map()
+    method = ParallelNewton(iterations=2, jacobian="diagonal")
+    found = simulate(system, *draw(system), method=method)
+    assert found.convergence is not None and not bool(found.convergence.converged)
+    assert jnp.isnan(found.states).all()
+
+
+def test_diagonals_keep_no_matrices():
+    """No array of the compiled program has a matrix a step."""
+    system = assembly_map()
+    steps, size = STEPS, system.state_size
+
+    def text(kind: str) -> str:
+        run = lambda x, u: score(system, x, u, ParallelNewton(jacobian=kind))  # noqa: E731
+        return jax.jit(jax.grad(run)).lower(*draw(system)).as_text()
+
+    matrices = (f"tensor<{steps}x{size}x{size}x", f"tensor<{size}x{steps}x{size}x")
+    assert any(words in text("full") for words in matrices)
+    assert not any(words in text("diagonal") for words in matrices)
+
+
 # --- Where it fails, it says so -------------------------------------------------------------------
 
 
@@ -177,7 +247,7 @@ def test_a_chaotic_map_is_right_or_refused():
         assert jnp.isnan(found.states).all()
 
 
-@pytest.mark.parametrize("settings", [{"iterations": 0}, {"tolerance": -1.0}])
+@pytest.mark.parametrize("settings", [{"iterations": 0}, {"tolerance": -1.0}, {"jacobian": "some"}])
 def test_settings_that_are_none(settings: dict[str, object]):
     with pytest.raises(InputProblem, match="is ") as caught:
         ParallelNewton(**settings)  # pyright: ignore[reportArgumentType]

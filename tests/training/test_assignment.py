@@ -35,6 +35,8 @@ OTHER: dict[str, Any] = {
     "margin": 0.5,
     "slowest": 2.0,
     "step": 0.5,
+    "coupling_scheme": "cayley",
+    "coupling_gain": 2.0,
     "readout_gain": 1.0,
     "epochs": 1,
     "batch_size": 5,
@@ -85,7 +87,7 @@ def test_no_words_are_the_defaults_and_the_last_word_counts():
     "word, part",
     [
         ("unit=3", "modules, units, start"),
-        ("core=perceptron", "assembly, gated, gated_stack, stack, lstm"),
+        ("core=perceptron", "assembly, sparse, gated, gated_stack, stack, lstm"),
         ("units", "key=value"),
         ("units=", "int"),
         ("units=1.5", "int"),

@@ -1,10 +1,13 @@
 """Classifiers: what runs is what the parameters say, and the twin starts like the original."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limitset.contraction import DissipativeCoupling, StableAssembly
 from limitset.dynamics import ExplicitEuler
 from limitset.training import (
     RunningClassifier,
@@ -53,6 +56,21 @@ def test_the_free_twin_starts_from_the_same_weights(start: str):
     same = jax.tree.map(jnp.array_equal, ours, free)
     assert jax.tree.structure(ours) == jax.tree.structure(free) and all(jax.tree.leaves(same))
     assert freed(model.core).metric() is None  # pyright: ignore[reportArgumentType]
+
+
+def test_the_free_twin_has_the_slowing_and_the_damping_of_the_original():
+    core = tiny_classifier().core
+    assert isinstance(core, StableAssembly)
+    lower = jax.random.normal(jax.random.key(1), core.coupling.whitened().shape, jnp.float32)
+    coupling = DissipativeCoupling(lower, lower.T, core.coupling.sizes, 0.5)
+    damped = dataclasses.replace(core, coupling=coupling)
+    slow = dataclasses.replace(core, log_slowing=jnp.array([0.3, -0.7], jnp.float32))
+    for original in (slow, damped):
+        ours, free = original.explicit(), freed(original).explicit()
+        same = jax.tree.map(jnp.array_equal, ours, free)
+        assert jax.tree.structure(ours) == jax.tree.structure(free)
+        assert all(jax.tree.leaves(same))
+    assert count_parameters(free_twin(dataclasses.replace(tiny_classifier(), core=slow))) > 0
 
 
 def test_the_free_twin_keeps_its_coupling_between_modules():

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from limitset._result import InputProblem
-from limitset.dynamics import ExplicitEuler, simulate
+from limitset.contraction import FrozenWeight, StableAssembly
+from limitset.dynamics import Cayley, ExplicitEuler, Rotation, SemiImplicit, simulate
 from limitset.networks import LSTM, LipschitzNetwork
 from limitset.training import (
     CORES,
+    AssemblyCore,
     GRUCore,
     LipschitzCell,
     LipschitzCore,
     LSTMCore,
     Settings,
+    SparseCore,
     build,
     certified_factor,
     count_parameters,
@@ -129,3 +132,82 @@ def test_a_map_of_a_lipschitz_network_is_its_euler_step():
     assert isinstance(network, LipschitzNetwork)
     step = simulate(system, x, u[None]).final
     assert np.allclose(step, x + 0.25 * network.velocity(0.0, x, u), atol=1e-6)
+
+
+SPARSE = SparseCore(modules=2, units=6, density=0.4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"modules": 3},
+        {"units": 7},
+        {"density": 0.5},
+        {"radius": 0.5},
+        {"activation": "tanh"},
+        {"form": "firing_rate"},
+        {"margin": 0.5},
+        {"slowest": 2.0},
+        {"step": 0.5},
+        {"coupling_scheme": "rotation"},
+        {"coupling_gain": 1.0},
+    ],
+    ids=str,
+)
+def test_every_setting_of_a_sparse_core_changes_what_it_says(change: dict[str, object]):
+    sequence = jnp.asarray(tiny_split().test.inputs[0])
+
+    def said(core: SparseCore) -> np.ndarray:
+        return np.asarray(build(TINY, Settings(core)).explicit()(sequence))
+
+    assert not np.array_equal(said(dataclasses.replace(SPARSE, **change)), said(SPARSE))
+
+
+def test_sparse_modules_are_frozen_or_trained_and_certified_both_ways():
+    frozen, trained = (
+        build(TINY, Settings(dataclasses.replace(SPARSE, weights=word)))
+        for word in ("frozen", "trained")
+    )
+    assert isinstance(frozen.core, StableAssembly) and isinstance(trained.core, StableAssembly)
+    assert isinstance(frozen.core.weights, FrozenWeight)
+    assert not isinstance(trained.core.weights, FrozenWeight)
+    for module in frozen.core.explicit().modules:
+        assert int((module.weight != 0).sum()) == round(0.4 * 6 * 5)
+    # Trained modules add their existing weights, and the scales and slacks of their metrics.
+    assert count_parameters(trained) >= count_parameters(frozen) + 2 * 12
+    for model in (frozen, trained):
+        factor = certified_factor(model)
+        assert factor is not None and factor < 1
+
+
+@pytest.mark.parametrize("core", [SPARSE, AssemblyCore(modules=2, units=6)], ids=lambda c: c.name)
+def test_an_assembly_couples_by_the_scheme_that_was_named(core: SparseCore | AssemblyCore):
+    schemes = {"semi_implicit": SemiImplicit, "cayley": Cayley, "rotation": Rotation}
+    for name, scheme in schemes.items():
+        model = build(TINY, Settings(dataclasses.replace(core, coupling_scheme=name)))
+        assert type(model.scheme) is scheme
+        assert certified_factor(model) is not None
+    with pytest.raises(InputProblem, match="coupling_scheme"):
+        dataclasses.replace(core, coupling_scheme="explicit")
+    for step in (0.0, 1.5, float("nan")):
+        with pytest.raises(InputProblem, match="step"):
+            dataclasses.replace(core, step=step)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"density": 0.0},
+        {"density": 1.5},
+        {"radius": 1.0},
+        {"weights": "free"},
+        {"slowest": 0.5},
+        {"coupling_gain": -1.0},
+        {"margin": 1.0},
+    ],
+    ids=str,
+)
+def test_settings_that_a_sparse_core_cannot_have_are_refused(change: dict[str, object]):
+    with pytest.raises(InputProblem) as problem:
+        dataclasses.replace(SPARSE, **change)
+    assert next(iter(change)) in str(problem.value) and "\n" not in str(problem.value)

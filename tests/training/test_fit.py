@@ -273,16 +273,19 @@ def test_a_batch_larger_than_the_data_is_all_of_them():
 
 
 TWO_DEVICES = """
-import json, sys
+import dataclasses, json, sys
 import jax, numpy as np, optax
 jax.config.update("jax_num_cpu_devices", 2)
 import equinox as eqx
+from limitset.dynamics import BackwardEuler
 from limitset.training import _update
 from tiny_training import tiny_classifier, tiny_split
 
 assert jax.local_device_count() == 2
-assert [_update.device_count(batch) for batch in (8, 7, 1)] == [2, 1, 1]
 model, data = tiny_classifier(), tiny_split().train
+assert [_update.device_count(batch, model) for batch in (8, 7, 1)] == [2, 1, 1]
+implicit = dataclasses.replace(model, scheme=BackwardEuler(1.0))
+assert _update.device_count(8, implicit) == 1
 optimiser = optax.sgd(1.0)
 state, results = optimiser.init(eqx.filter(model, eqx.is_array)), []
 for devices in (1, 2):

@@ -1,9 +1,18 @@
 """Several seeds in one program give what single runs give."""
 
 import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from limitset._result import InputProblem
@@ -17,6 +26,7 @@ from limitset.training import (
     fit_seeds,
     hold_out,
 )
+from limitset.training._update import make_seeds_update
 from tiny_training import tiny_classifier, tiny_split
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.02)
@@ -49,6 +59,58 @@ def test_each_model_ends_as_in_a_run_of_its_own():
     assert all(
         f.history[k] is line[i] for k, line in enumerate(lines) for i, f in enumerate(together)
     )
+
+
+@pytest.mark.parametrize("start", ["delay_line", "singular_value"])
+def test_no_factorisation_is_batched(start: str):
+    """On processors batches of factorisations can wait for one another for ever."""
+    kinds = [tiny_classifier(seed=seed, start=start) for seed in SEEDS]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *kinds)
+    optimiser = optax.sgd(1.0)
+    state = jax.vmap(lambda model: optimiser.init(eqx.filter(model, eqx.is_array)))(together)
+    batches = [np.stack([part] * len(SEEDS)) for part in (TRAIN.inputs, TRAIN.labels)]
+    lowered = make_seeds_update(optimiser, 1).lower(together, state, *batches)  # pyright: ignore[reportFunctionMemberAccess]
+    calls = [line for line in lowered.as_text().splitlines() if "@lapack" in line]
+    assert calls
+    for call in calls:
+        assert not re.search(r"tensor<\d+x\d+x\d+x", call.rpartition(" : ")[2]), call
+
+
+TWO_DEVICES = """
+import json
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+import equinox as eqx, optax
+from limitset.training._update import make_seeds_update
+from tiny_training import tiny_classifier, tiny_split
+
+models, data = [tiny_classifier(seed=seed) for seed in (4, 0)], tiny_split().train
+together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
+optimiser = optax.sgd(1.0)
+state = jax.vmap(lambda model: optimiser.init(eqx.filter(model, eqx.is_array)))(together)
+batches = [np.stack([part] * 2) for part in (data.inputs, data.labels)]
+answers = []
+for devices in (1, 2):
+    changed, _, losses = make_seeds_update(optimiser, devices)(together, state, *batches)
+    leaves = [np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(changed)]
+    answers.append([*np.asarray(losses).tolist(), *np.concatenate(leaves).tolist()])
+print(json.dumps(answers))
+"""
+
+
+def test_two_devices_share_the_models():
+    tests = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(tests), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = json.loads(done.stdout)
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-6 * max(map(abs, one)))
 
 
 def test_the_order_of_the_data_is_that_of_single_runs(monkeypatch: pytest.MonkeyPatch):

@@ -36,7 +36,8 @@ def main() -> None:
     code = _run()
     if code == _INTERRUPTED:
         print(
-            "limitset: interrupted; run it again (train goes on after its last finished epoch)",
+            "limitset: interrupted; run it again (train goes on after its last finished epoch, "
+            "with --seeds from the start)",
             file=sys.stderr,
         )
     try:
@@ -128,13 +129,30 @@ def train(
     overwrite: Annotated[
         bool, typer.Option(help="Replace a finished model in that folder.")
     ] = False,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train so many seeds in one program, into OUT/seed-N.")
+    ] = None,
+    coordinator: Annotated[
+        str | None, typer.Option(help="HOST:PORT of process 0, where several processes meet.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="How many processes train.")] = None,
+    process: Annotated[int | None, typer.Option(help="Which of them this is, from 0.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a stable assembly on a task; interrupted runs go on where they stopped."""
+    from limitset.cli._meeting import meeting_of
     from limitset.cli._train import run_train
+    from limitset.cli._train_seeds import run_train_seeds
 
     folder = Path(f"limitset-{task}") if out is None else out
-    raise typer.Exit(run_train(task, folder, settings or [], overwrite, as_json))
+    words = settings or []
+    meeting = meeting_of(coordinator, processes, process)
+    flags = {"overwrite": overwrite, "as_json": as_json}
+    if seeds is None:
+        raise typer.Exit(run_train(task, folder, words, **flags, meeting=meeting))
+    if meeting is not None:
+        raise InputProblem("several processes train one model; leave --seeds or --processes out")
+    raise typer.Exit(run_train_seeds(task, folder, words, seeds, **flags))
 
 
 @app.command()

@@ -20,10 +20,12 @@ _BAR = (TextColumn("{task.description}"), BarColumn())
 
 
 @contextmanager
-def training_bar(label: str, epochs: int) -> Iterator[Callable[[Epoch], None]]:
+def training_bar(
+    label: str, epochs: int, *, shown: bool = True
+) -> Iterator[Callable[[Epoch], None]]:
     """Yields what `fit` calls after every epoch; the bar vanishes at the end."""
     words = TextColumn("epoch {task.completed}/{task.total}  {task.fields[state]}")
-    with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
+    with _shown(*_BAR, words, TimeRemainingColumn(), wanted=shown) as progress:
         bar = progress.add_task(label, total=epochs, state="compiling")
 
         def show(epoch: Epoch) -> None:
@@ -57,7 +59,9 @@ def proving_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(bar)
 
 
-def _shown(*columns: ProgressColumn) -> Progress:
+def _shown(*columns: ProgressColumn, wanted: bool = True) -> Progress:
     """On a terminal only: pipes and log files get no bar, so that errors stand there alone."""
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(
+        *columns, console=console, transient=True, disable=not (wanted and console.is_terminal)
+    )

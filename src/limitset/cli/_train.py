@@ -6,31 +6,37 @@ from pathlib import Path
 from limitset._result import InputProblem
 from limitset.cli._answer import print_json
 from limitset.cli._devices import set_up_processor
+from limitset.cli._meeting import Meeting, join
 from limitset.cli._progress import training_bar
 from limitset.contraction import Answer, Certificate, certify, explain
 from limitset.io import Model, require_writable, save, write_certificate
 from limitset.training import Trained, find_task, parse_settings, train_task
 
 
-def run_train(task: str, folder: Path, words: list[str], overwrite: bool, as_json: bool) -> int:
-    """Train, save, certify; returns the exit code."""
+def run_train(
+    task: str,
+    folder: Path,
+    words: list[str],
+    *,
+    overwrite: bool,
+    as_json: bool,
+    meeting: Meeting | None,
+) -> int:
+    """Train, save, certify; returns the exit code. Of several processes the first saves."""
     settings = parse_settings(words)
     find_task(task)
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise InputProblem(f"{folder} is a file; give a folder for the model")
-    require_writable(folder)
-    if (folder / "config.json").exists() and not overwrite:
-        raise InputProblem(
-            f"{folder} holds a finished model; give another --out, or --overwrite to replace it"
-        )
+    require_place(folder, overwrite)
     set_up_processor()
+    if meeting is not None:
+        join(meeting)
     checkpoint = folder / "checkpoint.npz"
-    with training_bar(task, settings.epochs) as show:
+    first = meeting is None or meeting.place == 0
+    with training_bar(task, settings.epochs, shown=first) as show:
         trained = train_task(task, settings, checkpoint=checkpoint, on_epoch=show)
+    if not first:
+        return 0
     answer = save_trained(trained, folder)
     checkpoint.unlink(missing_ok=True)
-    certified = isinstance(answer, Certificate)
-    factor = answer.factor if isinstance(answer, Certificate) else None
     if as_json:
         print_json(
             {
@@ -38,7 +44,7 @@ def run_train(task: str, folder: Path, words: list[str], overwrite: bool, as_jso
                 "test_accuracy": trained.test_accuracy,
                 "parameters": trained.parameters,
                 "epochs": len(trained.fit.history),
-                "factor": factor,
+                "factor": factor_of(answer),
                 "model": str(folder),
             }
         )
@@ -49,7 +55,26 @@ def run_train(task: str, folder: Path, words: list[str], overwrite: bool, as_jso
         )
         print(explain(answer))
         print(f"model: {folder}")
-    return 0 if certified else 1
+    return 0 if isinstance(answer, Certificate) else 1
+
+
+def require_place(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder for a model that cannot be written, or must not be.
+
+    **Raises:** `InputProblem`.
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputProblem(f"{folder} is a file; give a folder for the model")
+    require_writable(folder)
+    if (folder / "config.json").exists() and not overwrite:
+        raise InputProblem(
+            f"{folder} holds a finished model; give another --out, or --overwrite to replace it"
+        )
+
+
+def factor_of(answer: Answer) -> float | None:
+    """The certified factor per step, if there is one."""
+    return answer.factor if isinstance(answer, Certificate) else None
 
 
 def save_trained(trained: Trained, folder: Path) -> Answer:

@@ -70,7 +70,7 @@ class BlockMetric(AbstractMetric):
     def condition(self) -> float:
         """Largest over smallest eigenvalue of M."""
         least, most = stretches(self)
-        return (most / least) ** 2
+        return (most / least) * (most / least)
 
 
 class BlockMaximumMetric(AbstractMetric):
@@ -125,7 +125,7 @@ class BlockMaximumMetric(AbstractMetric):
     def condition(self) -> float:
         """`sup |v|_M / |v|` over `inf |v|_M / |v|`, squared."""
         least, most = stretches(self)
-        return (most / least) ** 2
+        return (most / least) * (most / least)
 
     def _between(self, jacobian: Matrix, *, diagonal: str) -> Float[Array, "p p"]:
         places = places_of(self.sizes)

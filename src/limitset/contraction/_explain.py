@@ -1,5 +1,6 @@
 """An answer in words: the claim, the inequality behind it, and where it is tightest."""
 
+from limitset._result import InputProblem
 from limitset.contraction._certificate import Answer, Certificate, Refuted, Unknown
 from limitset.contraction._weakness import Weakness, find_weakness
 
@@ -48,6 +49,7 @@ def weakest_direction(answer: Answer) -> Weakness | None:
     >>> round(found.slack, 3), found.largest(1)
     (0.5, (0,))
     """
+    _require_answer(answer)
     if isinstance(answer, Refuted):
         return None
     if isinstance(answer, Certificate):
@@ -70,6 +72,7 @@ def explain(answer: Answer) -> str:
     >>> print(explain(Unknown("the bound 1.04 exceeds 1")))
     unknown: the bound 1.04 exceeds 1
     """
+    _require_answer(answer)
     if isinstance(answer, Certificate):
         lines = [answer.claim(), f"  theorem {answer.theorem}: {INEQUALITIES[answer.theorem]}"]
         pairs = zip(answer.module_theorems, answer.module_bounds, strict=True)
@@ -91,6 +94,11 @@ def explain(answer: Answer) -> str:
         lines += _described(weakness, isinstance(answer, Certificate))
     lines += [f"  tried {a.theorem}: {a.reason}" for a in answer.tried]
     return "\n".join(lines)
+
+
+def _require_answer(given: object) -> None:
+    if not isinstance(given, Certificate | Unknown | Refuted):
+        raise InputProblem(f"{type(given).__name__} came; give an answer of `certify` or `compose`")
 
 
 def _described(weakness: Weakness, proved: bool) -> list[str]:

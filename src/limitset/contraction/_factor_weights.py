@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 from jaxtyping import Array, Float
 
+from limitset.contraction._one_by_one import one_by_one
 from limitset.contraction._spectral_weights import divided_by_norm, over_identity
 from limitset.contraction._weights import AbstractWeightParametrisation, WeightAndFactor
 from limitset.networks import Form
@@ -29,7 +30,7 @@ class SymmetricWeight(AbstractWeightParametrisation):
         identity = jnp.eye(self.root.shape[-1], dtype=self.root.dtype)
         S = _symmetric(self.root @ jnp.swapaxes(self.root, -1, -2))
         weight = limit * (identity - _symmetric(S @ S))
-        outer, inner = identity + S, _symmetric(jnp.linalg.inv(identity + S))
+        outer, inner = identity + S, _symmetric(one_by_one(jnp.linalg.inv, identity + S))
         if form is Form.FIRING_RATE:
             return WeightAndFactor(weight, outer, inner)
         return WeightAndFactor(weight, inner, outer)
@@ -131,11 +132,11 @@ def _definite_factor(
     where `C C^T` drowns the identity.
     """
     size = root.shape[-1]
-    triangle = jnp.linalg.qr(over_identity(jnp.swapaxes(root, -1, -2)))[1]
+    triangle = one_by_one(jnp.linalg.qr, over_identity(jnp.swapaxes(root, -1, -2)))[1]
     diagonal = jnp.diagonal(triangle, axis1=-2, axis2=-1)
     factor = triangle * jnp.where(diagonal < 0, -1.0, 1.0).astype(root.dtype)[..., :, None]
     identity = jnp.broadcast_to(jnp.eye(size, dtype=root.dtype), root.shape)
-    return factor, jsl.solve_triangular(factor, identity)
+    return factor, one_by_one(jsl.solve_triangular, factor, identity)
 
 
 def _symmetric(matrix: Float[Array, "*p n n"]) -> Float[Array, "*p n n"]:

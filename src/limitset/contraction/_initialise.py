@@ -26,6 +26,7 @@ def delay_line_assembly(
     margin: float = 0.97,
     input_gain: float = 0.3,
     noise: float = 0.02,
+    coupling_gain: float | None = None,
 ) -> StableAssembly:
     """A stable assembly whose modules start as delay lines: unit i hears unit i - 1.
 
@@ -35,7 +36,7 @@ def delay_line_assembly(
     is the price. Lines of modules with different time constants remember different stretches.
 
     **Arguments:** as in `random_stable_assembly`; `input_gain` at the head of every line; `noise`,
-    the spread of all other parameters.
+    the spread of all other parameters; of the coupling `coupling_gain`, if given.
 
     >>> import jax
     >>> line = delay_line_assembly(jax.random.key(0), modules=1, units=3, inputs=1, noise=0.0)
@@ -51,7 +52,7 @@ def delay_line_assembly(
         form=form,
         time_constants=time_constants,
         margin=margin,
-        coupling_gain=noise,
+        coupling_gain=noise if coupling_gain is None else coupling_gain,
     )
     spread = jax.random.normal(jax.random.fold_in(key, 1), (modules, units, units), jnp.float32)
     theta = jnp.eye(units, k=-1, dtype=jnp.float32) + noise / units**0.5 * spread
@@ -69,9 +70,9 @@ def delay_line_assembly(
     )
 
 
-# Share of the limit that the spectral radius gets, and how far the norm may exceed the limit where
-# the pattern has few cycles: such modules need wide metrics.
-_RADIUS, _AMPLIFIED = 0.95, 4.0
+# How far the norm may exceed the radius where the pattern has few cycles: such modules need wide
+# metrics.
+_AMPLIFIED = 4.0
 
 
 def sparse_assembly(
@@ -85,21 +86,23 @@ def sparse_assembly(
     form: str = "hopfield",
     time_constants: tuple[float, ...] | None = None,
     margin: float = 0.9,
+    radius: float = 0.95,
     coupling_gain: float = 0.5,
     train_weights: bool = False,
     pattern_seed: int = 0,
 ) -> StableAssembly:
     """A stable assembly of sparse random modules, frozen unless `train_weights` says otherwise.
 
-    Every module is drawn once and scaled to a spectral radius of `|W|` just below the limit, at
-    any density and magnitude; its metric is the one of the absolute-value theorem, which is not
+    Every module is drawn once and scaled to a spectral radius of `|W|` below the limit, at any
+    density and magnitude; its metric is the one of the absolute-value theorem, which is not
     the identity. (Drawing until a module happens to satisfy the theorem never ends for denser
     ones.) The pattern is stored, so that trained modules stay as sparse as they were drawn.
 
     **Arguments:** as in `random_stable_assembly`; `density`, the share in (0, 1] of weights off the
-    diagonal that exist; `pattern_seed` draws which, the same for every `key`.
+    diagonal that exist; `radius`, the spectral radius as a share in (0, 1) of the limit that
+    `margin` sets; `pattern_seed` draws which, the same for every `key`.
 
-    **Raises:** `InputProblem` for sizes or a density that do not fit.
+    **Raises:** `InputProblem` for sizes, a density or a radius that do not fit.
 
     **Reference:** arXiv 2106.08928, the Sparse Combo Net.
 
@@ -110,6 +113,8 @@ def sparse_assembly(
     """
     if not 0 < density <= 1:
         raise InputProblem(f"density is {density}; give a share above 0 and at most 1")
+    if not 0 < radius < 1:
+        raise InputProblem(f"radius is {radius}; give a share of the limit between 0 and 1")
     base = random_stable_assembly(
         key,
         modules=modules,
@@ -123,7 +128,8 @@ def sparse_assembly(
     )
     mask = _sparse_mask(np.random.default_rng(pattern_seed), (modules, units, units), density)
     values = jax.random.uniform(jax.random.fold_in(key, 2), mask.shape, minval=-1.0)
-    weights = _scaled_modules(np.asarray(values, np.float64) * mask, SparsityPattern.of(mask))
+    drawn = np.asarray(values, np.float64) * mask
+    weights = _scaled_modules(drawn, radius, SparsityPattern.of(mask))
     return eqx.tree_at(
         lambda s: s.weights, base, weights if train_weights else FrozenWeight(weights)
     )
@@ -142,14 +148,14 @@ def _sparse_mask(
 
 
 def _scaled_modules(
-    weights: Float[np.ndarray, "p n n"], pattern: SparsityPattern
+    weights: Float[np.ndarray, "p n n"], radius: float, pattern: SparsityPattern
 ) -> AbsoluteValueWeight:
     modules = []
     for weight in weights:
         magnitude = np.abs(weight)
-        radius = float(np.abs(np.linalg.eigvals(magnitude)).max())
+        drawn = float(np.abs(np.linalg.eigvals(magnitude)).max())
         least = float(np.linalg.norm(magnitude, 2)) / _AMPLIFIED
-        free = recover_absolute_value(weight * (_RADIUS / max(radius, least, 1e-30)))
+        free = recover_absolute_value(weight * (radius / max(drawn, least, 1e-30)))
         if free is None:
             raise InputProblem("a module's metric is too wide for float64; draw fewer units")
         modules.append(free)

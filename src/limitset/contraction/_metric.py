@@ -64,7 +64,8 @@ class DiagonalMetric(AbstractMetric):
     def condition(self) -> float:
         """`(max scale / min scale)^2`."""
         scale = np.asarray(self.scale, np.float64)
-        return float((scale.max() / scale.min()) ** 2)
+        ratio = float(scale.max()) / float(scale.min())
+        return ratio * ratio
 
     def _whiten(self, jacobian: Matrix) -> Matrix:
         return self.scale[:, None] * jacobian / self.scale

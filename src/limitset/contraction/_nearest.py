@@ -15,7 +15,7 @@ from limitset.contraction._feedback_couplings import SkewCoupling
 from limitset.contraction._layer import Vector
 from limitset.contraction._metric import DiagonalMetric, QuadraticMetric
 from limitset.contraction._nearest_module import nearest_module, nearest_module_in
-from limitset.contraction._search import mutual_scale
+from limitset.contraction._search import acts_mutually, mutual_scale
 from limitset.contraction._stable_assembly import StableAssembly
 from limitset.contraction._weights import (
     AbstractWeightParametrisation,
@@ -147,7 +147,7 @@ def resume(nearest: NearestCertified) -> StableAssembly:
 def _nearest_assembly(assembly: Assembly, theorem: str, margin: float) -> NearestCertified:
     coupling = np.asarray(assembly.coupling, np.float64)
     found = [_assembled(assembly, theorem, margin, None)]
-    if theorem in (*_DIAGONAL, "sector") and (coupling * coupling.T).any():
+    if theorem in (*_DIAGONAL, "sector") and acts_mutually(coupling):
         scale = mutual_scale(coupling)
         if scale.max() < _WIDEST * scale.min():
             found.append(_assembled(assembly, theorem, margin, scale))

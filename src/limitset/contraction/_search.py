@@ -110,6 +110,7 @@ def column_scale(majorants: tuple[Square, ...], unit: float) -> Vector:
     return best
 
 
+@np.errstate(all="ignore")
 def _resolvent_scale(majorant: Square, floor: float, unit: float) -> Vector:
     """`(tI - M)^-T 1`, with t very near the abscissa if that leaves it as even as before.
 
@@ -164,6 +165,7 @@ def _abscissa(majorant: Square) -> float:
     return float(np.real(values).max() - shift)
 
 
+@np.errstate(all="ignore")
 def singular_metric(layer: Layer) -> Vector:
     """A scale that (nearly) minimises `|S W S^-1|_2` over positive diagonal S.
 
@@ -182,6 +184,11 @@ def singular_metric(layer: Layer) -> Vector:
     return _centre(weight, best, rounds=60 if size <= _CENTRE_FULLY else 1)
 
 
+def acts_mutually(matrix: Square) -> bool:
+    """Whether two units act on each other; products of their entries could overflow."""
+    return bool(((matrix != 0) & (matrix.T != 0)).any())
+
+
 def mutual_scale(matrix: Square) -> Vector:
     """The scale S for which `S X S^-1` is symmetric or skew, if there is one.
 
@@ -198,8 +205,8 @@ def mutual_scale(matrix: Square) -> Vector:
         candidate = int(np.argmax(np.where(placed, -1.0, strength)))
         if strength[candidate] > 0:
             source = parent[candidate]
-            ratio = abs(matrix[source, candidate] / matrix[candidate, source])
-            log_metric[candidate] = log_metric[source] + np.log(ratio)
+            there, back = np.log(np.abs((matrix[source, candidate], matrix[candidate, source])))
+            log_metric[candidate] = log_metric[source] + there - back
         placed[candidate] = True
         stronger = ~placed & (mutual[candidate] > strength)
         strength, parent = (
@@ -214,6 +221,9 @@ def _scaled(weight: Square, scale: Vector) -> Square:
 
 
 def _norm(matrix: Square) -> float:
+    # LAPACK may not return from infinite numbers.
+    if not np.isfinite(matrix).all():
+        return np.inf
     return float(np.linalg.norm(matrix, 2)) if len(matrix) <= _DENSE_LIMIT else _lanczos(matrix)
 
 

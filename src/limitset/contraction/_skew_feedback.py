@@ -17,7 +17,7 @@ from limitset.contraction._layer import (
     whitened_norm,
 )
 from limitset.contraction._metric import AbstractMetric, DiagonalMetric
-from limitset.contraction._search import mutual_scale, singular_metric
+from limitset.contraction._search import acts_mutually, mutual_scale, singular_metric
 from limitset.contraction._single_layer import Bound, flow_bound, step_bound
 from limitset.contraction._theorem import AbstractTheorem, diagonal_scale
 from limitset.dynamics import EulerAssemblyMap, ExponentialAssemblyMap, SemiImplicitMap
@@ -94,7 +94,7 @@ def _layers(assembly: Assembly) -> list[Layer] | Unknown:
 def suggested_scale(assembly: Assembly, layers: list[Layer]) -> Vector:
     """A metric in which the coupling is skew if there is one, else the modules' own metrics."""
     coupling = np.asarray(assembly.coupling, np.float64)
-    if not (coupling * coupling.T).any():
+    if not acts_mutually(coupling):
         return np.concatenate([singular_metric(layer) for layer in layers])
     return mutual_scale(coupling)
 
@@ -170,8 +170,11 @@ def _euler_limit(system: _AssemblyMap, scale: Vector) -> str:
     keep = np.abs(np.diagonal(transition))
     if not np.ptp(keep) <= 1e-6 * keep.max() < 1:
         return ""
-    coupling = (transition - np.diag(np.diagonal(transition))) / step
-    norm = np.linalg.norm(scale[:, None] * coupling / scale, 2)
+    with np.errstate(all="ignore"):
+        coupling = (transition - np.diag(np.diagonal(transition))) / step
+        whitened = scale[:, None] * coupling / scale
+    # LAPACK may not return from infinite numbers.
+    norm = np.linalg.norm(whitened, 2) if np.isfinite(whitened).all() else np.inf
     limit = np.sqrt(max(1 - keep.max() ** 2, 0.0)) / step
     return (
         f"; at step {step:g} explicit Euler stands a skew coupling of norm {limit:.3g} at most, "

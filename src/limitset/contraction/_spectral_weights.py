@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from limitset.contraction._one_by_one import one_by_one
 from limitset.contraction._weights import AbstractWeightParametrisation, WeightAndScale
 from limitset.networks import Form
 
@@ -91,7 +92,7 @@ class QuotientWeight(AbstractWeightParametrisation):
     def explicit(self, limit: float, form: Form = Form.HOPFIELD) -> WeightAndScale:
         """Weights and metric scale, the same for both forms."""
         del form
-        orthonormal, triangle = jnp.linalg.qr(over_identity(self.core))
+        orthonormal, triangle = one_by_one(jnp.linalg.qr, over_identity(self.core))
         # Householder's signs jump with the entries of X; a positive diagonal is unique.
         signs = jnp.where(jnp.diagonal(triangle, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
         size = self.core.shape[-1]
@@ -145,7 +146,7 @@ class OrthogonalScaledWeight(AbstractWeightParametrisation):
 
 def divided_by_norm(free: Float[Array, "*p n n"]) -> Float[Array, "*p n n"]:
     """`X / max(1, |X|_2)`. Singular values alone have finite slopes where they coincide."""
-    norm = jnp.linalg.svd(free, compute_uv=False)[..., 0]
+    norm = one_by_one(_norm, free)
     return free / jnp.maximum(norm, 1.0)[..., None, None]
 
 
@@ -164,4 +165,8 @@ def _in_metric(core: Float[Array, "*p n n"], log_scale: Float[Array, "*p n"]) ->
 def _cayley(free: Float[Array, "*p n n"]) -> Float[Array, "*p n n"]:
     skew = free - jnp.swapaxes(free, -1, -2)
     identity = jnp.eye(free.shape[-1], dtype=free.dtype)
-    return jnp.linalg.solve(identity + skew, identity - skew)
+    return one_by_one(jnp.linalg.solve, identity + skew, identity - skew)
+
+
+def _norm(matrix: Float[Array, "m n"]) -> Float[Array, ""]:
+    return jnp.linalg.svd(matrix, compute_uv=False)[0]

@@ -127,7 +127,8 @@ def newton_iterations(
     `h <= 1/2` the full change is taken and `h` becomes at most `h^2`; elsewhere a share of at least
     `1 / (4 h)` is taken, which lowers `h` by at least `1/8`.
 
-    **Hypotheses:** `norm=certificate.metric.norm`; residuals are largest values over the steps.
+    **Hypotheses:** `norm=certificate.metric.norm` and `jacobian="full"`, for nothing like this
+    holds for diagonals; residuals are largest values over the steps.
 
     **Arguments:** `lipschitz`, of the Jacobian: `|J(x) - J(y)|_M <= lipschitz |x - y|_M` for all
     states and inputs; `residual` of the first guess; `tolerance` to reach.

@@ -1,5 +1,6 @@
 """Where the inequality of a theorem is tightest, or violated: a diagnosis in floats, no bound."""
 
+import warnings
 from dataclasses import dataclass
 
 import jax
@@ -81,7 +82,8 @@ def find_weakness(
     if system.state_size > _LARGEST and diagnose is not _metzler:
         return None
     try:
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", sla.LinAlgWarning)
             found = diagnose(system, metric)
     except (np.linalg.LinAlgError, ValueError):
         return None  # numbers that overflow
@@ -299,11 +301,18 @@ def _majorant(layer: Layer, scale: Vector) -> Square:
 
 def _top(matrix: Square) -> tuple[float, Vector]:
     """The largest eigenvalue of the symmetric part, with its eigenvector."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    values, vectors = np.linalg.eigh(_finite((matrix + matrix.T) / 2))
     return float(values[-1]), vectors[:, -1]
 
 
 def _strongest(matrix: Square) -> tuple[float, Vector]:
     """The largest singular value, with its right vector."""
-    _, values, right = np.linalg.svd(matrix)
+    _, values, right = np.linalg.svd(_finite(matrix))
     return float(values[0]), right[0]
+
+
+def _finite(matrix: Square) -> Square:
+    """The same; LAPACK may not return from infinite numbers."""
+    if not np.isfinite(matrix).all():
+        raise np.linalg.LinAlgError("the matrix holds NaN or infinity")
+    return matrix

@@ -13,7 +13,7 @@ from limitset.contraction._best import best_certificate
 from limitset.contraction._block_metric import BlockMaximumMetric, BlockMetric, places_of
 from limitset.contraction._certificate import Certificate, Unknown
 from limitset.contraction._metric import AbstractMetric, DiagonalMetric
-from limitset.contraction._search import mutual_scale
+from limitset.contraction._search import acts_mutually, mutual_scale
 from limitset.contraction._theorem import AbstractTheorem
 from limitset.dynamics import CompositeMap, ExplicitEuler, RateMap, SemiImplicitMap
 from limitset.networks import Assembly, Composite
@@ -177,7 +177,7 @@ def _suggested(wiring: Wiring) -> tuple[AbstractMetric, ...] | None:
     for place in wiring.places:
         matrix[place, place] = 0.0
     # Assemblies have a theorem of their own in this metric.
-    if not (matrix * matrix.T).any() or not isinstance(wiring.system, Composite | CompositeMap):
+    if not (acts_mutually(matrix) and isinstance(wiring.system, Composite | CompositeMap)):
         return None
     if not np.isfinite(matrix).all():
         return None

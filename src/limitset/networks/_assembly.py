@@ -6,7 +6,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from limitset._result import InputProblem, require_arrays
+from limitset._result import InputProblem, require_arrays, require_several
 from limitset._system import AbstractFlow
 from limitset._types import Input, State, Time
 from limitset.networks._rate import RateNetwork
@@ -46,6 +46,7 @@ class Assembly(AbstractFlow):
         **Raises:** `InputProblem` if sizes do not fit or a diagonal block of `coupling` is not 0.
         """
         require_arrays(coupling=coupling)
+        require_several("modules", modules)
         modules = tuple(modules)
         if not modules or not all(isinstance(m, RateNetwork) for m in modules):
             kinds = ", ".join(type(m).__name__ for m in modules) or "no modules"

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from limitset._result import InputProblem, require_arrays
+from limitset._result import InputProblem, require_arrays, require_several
 from limitset._system import AbstractFlow
 from limitset._types import Input, State, Time
 from limitset.networks._assembly import Assembly
@@ -58,6 +58,7 @@ class Composite(AbstractFlow):
         require_arrays(coupling=coupling)
         if speeds is not None:
             require_arrays(speeds=speeds)
+        require_several("parts", parts)
         self.parts, self.coupling = tuple(parts), coupling
         self.speeds = jnp.ones(len(self.parts), coupling.dtype) if speeds is None else speeds
 
@@ -150,6 +151,7 @@ def check_parts(
 ) -> None:
     """Refuse parts and a matrix between them that do not fit in kind, size, inputs or dtype."""
     require_arrays(**{name: matrix})
+    require_several("parts", parts)
     if not parts or not all(isinstance(part, kind) for part in parts):
         kinds = ", ".join(type(part).__name__ for part in parts) or "nothing"
         word = "flow" if issubclass(kind, AbstractFlow) else "map"

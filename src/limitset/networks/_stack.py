@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from limitset._result import InputProblem, require_arrays
+from limitset._result import InputProblem, require_arrays, require_several
 from limitset._system import AbstractMap
 from limitset._types import Input, State, StepIndex
 from limitset.networks._activation import Activation, find_activation
@@ -81,6 +81,8 @@ class Stack(AbstractMap):
         **Raises:** `InputProblem` if sizes or dtypes do not fit.
         """
         require_arrays(embedding=embedding)
+        require_several("layers", layers)
+        require_several("relays", relays)
         self.layers, self.relays, self.embedding = tuple(layers), tuple(relays), embedding
         width = embedding.shape[:1]
         self.embedding_bias = (

@@ -6,6 +6,7 @@ from ._assignment import Settings as Settings
 from ._assignment import Trained as Trained
 from ._assignment import build as build
 from ._assignment import parse_settings as parse_settings
+from ._assignment import train_seeds as train_seeds
 from ._assignment import train_task as train_task
 from ._baseline_cores import FreeCell as FreeCell
 from ._baseline_cores import GRUCore as GRUCore
@@ -42,6 +43,8 @@ from ._loss import cross_entropy as cross_entropy
 from ._loss import training_loss as training_loss
 from ._memory_tasks import make_adding_task as make_adding_task
 from ._memory_tasks import make_copy_task as make_copy_task
+from ._processes import meet_processes as meet_processes
+from ._sparse_core import SparseCore as SparseCore
 from ._stack_core import StackCore as StackCore
 from ._tasks import TASKS as TASKS
 from ._tasks import Task as Task

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from limitset.training._classifier import SequenceClassifier, count_parameters
 from limitset.training._core import AbstractCore
 from limitset.training._datasets import Split, hold_out
 from limitset.training._fit import Epoch, Fit, Recipe, fit
+from limitset.training._fit_seeds import fit_seeds
 from limitset.training._gated_core import GatedCore, GatedStackCore
 from limitset.training._loss import accuracy
+from limitset.training._sparse_core import SparseCore
 from limitset.training._stack_core import StackCore
 from limitset.training._tasks import Task, find_task
 
 CORES: dict[str, type[AbstractCore]] = {
     "assembly": AssemblyCore,
+    "sparse": SparseCore,
     "gated": GatedCore,
     "gated_stack": GatedStackCore,
     "stack": StackCore,
@@ -148,9 +151,7 @@ def train_task(
     """
     task = find_task(name)
     model = build(task, settings) if model is None else model
-    data = task.load() if split is None else split
-    if settings.held_out:
-        data = hold_out(data, settings.held_out)
+    data = _data(task, settings, split)
     result = fit(
         model,
         data.train,
@@ -159,6 +160,47 @@ def train_task(
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
+    return _scored(task, settings, result, data)
+
+
+def train_seeds(
+    name: str,
+    settings: Settings,
+    *,
+    seeds: Sequence[int],
+    split: Split | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
+) -> tuple[Trained, ...]:
+    """`train_task` with each of the seeds, in one program (`fit_seeds`).
+
+    **Arguments:** as in `train_task` and `fit_seeds`; `seeds` take the place of that in `settings`,
+    for weights and shuffles.
+
+    **Returns:** one `Trained` for each seed.
+
+    **Raises:** `InputProblem` for unknown tasks, settings that do not fit, or missing data.
+    """
+    task = find_task(name)
+    each = [dataclasses.replace(settings, seed=seed) for seed in seeds]
+    models = [build(task, one) for one in each]
+    data = _data(task, settings, split)
+    results = fit_seeds(
+        models,
+        data.train,
+        _recipe(settings),
+        seeds=seeds,
+        validation=data.validation,
+        on_epoch=on_epoch,
+    )
+    return tuple(_scored(task, *pair, data) for pair in zip(each, results, strict=True))
+
+
+def _data(task: Task, settings: Settings, split: Split | None) -> Split:
+    data = task.load() if split is None else split
+    return hold_out(data, settings.held_out) if settings.held_out else data
+
+
+def _scored(task: Task, settings: Settings, result: Fit, data: Split) -> Trained:
     score = accuracy(result.model.explicit(), data.test.inputs, data.test.labels)
     return Trained(task, settings, result, score, count_parameters(result.model))
 

@@ -32,7 +32,8 @@ class FreeAssembly(AbstractParametrisation):
     """An assembly with free weights and free coupling: no theorem, for comparison.
 
     **Arguments:** `weights` (modules, units, units); `coupling` (n, n), of which only the blocks
-    off the diagonal count; `input_weight` (n, m); `bias` (n,); `time_constants` per module.
+    off the diagonal count; `input_weight` (n, m); `bias` (n,); `time_constants` per module;
+    `log_slowing` (p,) and `damping`, as a stable assembly has them.
     """
 
     weights: Float[Array, "p k k"]
@@ -42,10 +43,16 @@ class FreeAssembly(AbstractParametrisation):
     activation: Activation = eqx.field(static=True, converter=find_activation)
     form: Form = eqx.field(static=True, converter=Form)
     time_constants: tuple[float, ...] = eqx.field(static=True)
+    log_slowing: Float[Array, " p"] | None = None
+    damping: float = eqx.field(static=True, default=0.0)
 
     def explicit(self) -> Assembly:
         """The assembly that runs."""
         units = self.weights.shape[-1]
+        constants: list[float | Array] = list(self.time_constants)
+        if self.log_slowing is not None:
+            slowing = jnp.exp(self.log_slowing)
+            constants = [c * (1 + s) for c, s in zip(constants, slowing, strict=True)]
         modules = tuple(
             RateNetwork(
                 weight,
@@ -53,7 +60,8 @@ class FreeAssembly(AbstractParametrisation):
                 self.bias[i * units : (i + 1) * units],
                 activation=self.activation,
                 form=self.form,
-                time_constant=self.time_constants[i],
+                leak=1.0 + self.damping * constants[i],
+                time_constant=constants[i],
             )
             for i, weight in enumerate(self.weights)
         )
@@ -71,8 +79,15 @@ class FreeAssembly(AbstractParametrisation):
 
 
 def freed(core: StableAssembly) -> FreeAssembly:
-    """An unconstrained assembly that starts from the very weights of a stable one."""
+    """An unconstrained assembly that starts from the very weights of a stable one.
+
+    **Raises:** `InputProblem` if the modules have different sizes.
+    """
     explicit = core.explicit()
+    if len(set(explicit.sizes)) > 1:
+        raise InputProblem(
+            f"modules have {explicit.sizes} units; choose equal sizes for an unconstrained twin"
+        )
     return FreeAssembly(
         weights=jnp.stack([m.weight for m in explicit.modules]),
         coupling=explicit.coupling,
@@ -81,6 +96,8 @@ def freed(core: StableAssembly) -> FreeAssembly:
         activation=core.activation,
         form=core.form,
         time_constants=core.time_constants,
+        log_slowing=core.log_slowing,
+        damping=core.coupling.damping,
     )
 
 

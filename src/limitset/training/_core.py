@@ -8,7 +8,7 @@ from jaxtyping import Array, Key
 
 from limitset._result import InputProblem
 from limitset.contraction import AbstractParametrisation
-from limitset.dynamics import AbstractScheme
+from limitset.dynamics import AbstractScheme, Cayley, Rotation, SemiImplicit
 
 # What the checker takes.
 MOST_UNITS = 4096
@@ -65,3 +65,25 @@ def check_units(units: int, modules: int = 1) -> None:
     if modules * units > MOST_UNITS:
         words = f"{modules} modules of {units} units" if modules > 1 else f"{units} units"
         raise InputProblem(f"{words} are more than {MOST_UNITS} units; choose fewer")
+
+
+# How the coupling of an assembly acts: each of them contracts for every coupling.
+_SCHEMES: dict[str, type[SemiImplicit | Cayley | Rotation]] = {
+    "semi_implicit": SemiImplicit,
+    "cayley": Cayley,
+    "rotation": Rotation,
+}
+
+
+def find_coupling_scheme(name: str, step: float) -> SemiImplicit | Cayley | Rotation:
+    """The scheme of that name, or an `InputProblem`, also for steps beyond 1."""
+    if name not in _SCHEMES:
+        raise InputProblem(f"coupling_scheme {name!r} is not known; use {', '.join(_SCHEMES)}")
+    if not 0 < step <= 1:
+        raise InputProblem(f"step is {step}; the map is known to contract for steps in (0, 1]")
+    return _SCHEMES[name](step)
+
+
+def spread_time_constants(modules: int, slowest: float) -> tuple[float, ...]:
+    """Evenly from 1 to the slowest."""
+    return tuple(1.0 + (slowest - 1) * i / max(modules - 1, 1) for i in range(modules))

@@ -147,7 +147,7 @@ def fit(
         _resume(run, checkpoint, identity)
     # A process that cannot see the checkpoint would start again while the others go on.
     check_agreement(run_fingerprint(len(run.history)))
-    update = make_update(optimiser, device_count(share.stop - share.start))
+    update = make_update(optimiser, device_count(share.stop - share.start, model))
     stopped = has_stopped(run, recipe)
     # Each update factors small matrices. With several threads BLAS is no faster there, and its
     # threads then spin on the cores that the batch is shared among: the update takes twice as long.

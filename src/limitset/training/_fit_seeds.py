@@ -38,9 +38,12 @@ def fit_seeds(
     """`fit` for each model with its own seed of the shuffles, all of them in one program.
 
     Every model sees the batches that `fit` with its seed would give it, and its results are those
-    of that run, up to the rounding of float32 sums in another order. Devices share the models, not
-    the batches, so that nothing passes between them; an accelerator runs its models as one vmapped
-    batch, in the memory of all of them together.
+    of that run, up to the rounding of float32 sums in another order. The models run over time as
+    one vmapped batch, in the memory of all of them together. Devices share the models, not the
+    batches, so that nothing passes between them.
+
+    On one core of a processor 4 models take 0.85 times as long as 4 runs of `fit` (digits, 4
+    modules of 32 units, 64 sequences a batch), and 0.5 times as long where they are small (2 of 8).
 
     **Arguments:**
 
@@ -59,7 +62,7 @@ def fit_seeds(
     recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
     batch = min(recipe.batch_size, len(train.labels))
     optimiser = make_optimiser(recipe, len(train.labels) // batch)
-    update = make_seeds_update(optimiser, device_count(len(models)))
+    update = make_seeds_update(optimiser, device_count(len(models), models[0]))
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
     state = jax.vmap(lambda model: optimiser.init(eqx.filter(model, eqx.is_array)))(together)
     runs = [Run(model, None, model, []) for model in models]

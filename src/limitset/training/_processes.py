@@ -31,6 +31,11 @@ def gather(values: PyTree) -> PyTree:
     return jax.tree.map(lambda array: array.addressable_data(0), together)
 
 
+def meet_processes() -> None:
+    """Wait until all processes that called `jax.distributed.initialize` are there."""
+    jax.block_until_ready(gather(np.float32(0)))
+
+
 def my_share(batch: int) -> slice:
     """The part of a batch that this process feeds.
 

@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
+from limitset.dynamics import ImplicitMap
 from limitset.training._classifier import SequenceClassifier
 from limitset.training._loss import Labels, training_loss
 from limitset.training._processes import gather
@@ -67,23 +69,32 @@ def make_update(optimiser: optax.GradientTransformation, devices: int) -> Update
 def make_seeds_update(optimiser: optax.GradientTransformation, devices: int) -> Update:
     """The same step for many models at once, each with its own batch; devices share the models.
 
-    All arguments have the models in front, and nothing passes between them. An accelerator runs its
-    models as one batch. A processor runs them in turn: that takes no longer, and vmapped runs on
-    two CPU devices have been seen to hang.
+    All arguments have the models in front, and nothing passes between them. The models run over
+    time as one vmapped batch. Their weights, which factor matrices, are computed in turn on
+    processors: vmapped factorisations on two CPU devices wait for each other for ever
+    (`limitset.contraction._one_by_one`).
     """
     mesh = Mesh(np.array(jax.local_devices()[:devices]), ("seed",))
     shared = PartitionSpec("seed")
+    over_models = jax.lax.map if mesh.devices[0].platform == "cpu" else _vmapped
 
-    def one(
-        model: SequenceClassifier, state: PyTree, inputs: Float[Array, "b t m"], labels: Labels
-    ) -> tuple[SequenceClassifier, PyTree, Float[Array, ""]]:
-        loss, slope = jax.value_and_grad(batch_loss)(model, inputs, labels)
-        return *change(optimiser, model, state, slope), loss
+    def total(
+        models: SequenceClassifier, inputs: Float[Array, "s b t m"], labels: Array
+    ) -> tuple[Float[Array, ""], Float[Array, " s"]]:
+        running = over_models(SequenceClassifier.explicit, models)
+        losses = jax.vmap(training_loss)(running, inputs, labels)
+        # No model enters the loss of another: the slope of the sum has the slopes of all.
+        return losses.sum(), losses
 
-    def in_turn(*together: PyTree) -> PyTree:
-        return jax.lax.map(lambda each: one(*each), together)
+    def every(
+        models: SequenceClassifier,
+        states: PyTree,
+        inputs: Float[Array, "s b t m"],
+        labels: Array,
+    ) -> tuple[SequenceClassifier, PyTree, Float[Array, " s"]]:
+        slopes, losses = jax.grad(total, has_aux=True)(models, inputs, labels)
+        return *jax.vmap(functools.partial(change, optimiser))(models, states, slopes), losses
 
-    every = in_turn if mesh.devices[0].platform == "cpu" else jax.vmap(one)
     return jax.jit(
         jax.shard_map(every, mesh=mesh, in_specs=shared, out_specs=shared, check_vma=False)
     )
@@ -107,11 +118,27 @@ def change(
     return optax.apply_updates(model, step), state  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
-def device_count(parts: int) -> int:
-    """The largest number of local devices that share so many parts evenly."""
+def device_count(parts: int, model: SequenceClassifier) -> int:
+    """The largest number of local devices that share so many parts evenly.
+
+    One processor for implicit steps: they solve many equations at once inside the loop over time,
+    and on several CPU devices such calls wait for each other for ever.
+    """
+    running = eqx.filter_eval_shape(SequenceClassifier.explicit, model)
+    nodes = jax.tree.leaves(running, is_leaf=_is_implicit)
+    if jax.default_backend() == "cpu" and any(_is_implicit(node) for node in nodes):
+        return 1
     return max(k for k in range(1, jax.local_device_count() + 1) if parts % k == 0)
+
+
+def _is_implicit(node: object) -> bool:
+    return isinstance(node, ImplicitMap)
 
 
 @jax.jit
 def _mean(parts: PyTree) -> PyTree:
     return jax.tree.map(lambda a: a.mean(0), parts)
+
+
+def _vmapped(function: Callable[[PyTree], PyTree], together: PyTree) -> PyTree:
+    return jax.vmap(function)(together)
