@@ -37,6 +37,12 @@ TOLERANCE = 1e-4
 PRODUCTS = "matrix products alone"
 
 
+def make_model(size: tuple[int, int]) -> SequenceClassifier:
+    """So many modules of so many units, on whole images."""
+    settings = Settings(AssemblyCore(modules=size[0], units=size[1], start="absolute_value"))
+    return build(find_task("smnist"), settings)
+
+
 def make_step(
     model: SequenceClassifier, inputs: np.ndarray, labels: np.ndarray, devices: int
 ) -> Callable[[], float]:
@@ -133,8 +139,7 @@ def measure(
 ) -> dict[str, object]:
     """Print and return the figures of one assembly; `sharings` names numbers of devices."""
     title = "x".join(map(str, size))
-    settings = Settings(AssemblyCore(modules=size[0], units=size[1], start="absolute_value"))
-    model = build(find_task("smnist"), settings)
+    model = make_model(size)
     generator = np.random.default_rng(0)
     inputs = generator.random((batch, steps, 1), np.float32)
     labels = generator.integers(0, 10, batch)
@@ -179,10 +184,11 @@ def main() -> None:
     set_up_processor()
     if not HAS_TORCH:
         print("torch is not installed (benchmarks/requirements.txt): no peer, only our own time")
+    small = make_model((4, 16))
     if arguments.quick:
-        results = {"4x16": measure((4, 16), 10, 8, 1, {"limitset": device_count(8)})}
+        results = {"4x16": measure((4, 16), 10, 8, 1, {"limitset": device_count(8, small)})}
     else:
-        sharings = {"limitset": device_count(BATCH), "limitset, one device": 1}
+        sharings = {"limitset": device_count(BATCH, small), "limitset, one device": 1}
         results = {
             "x".join(map(str, size)): measure(size, STEPS, BATCH, repeats, sharings)
             for size, repeats in zip(TARGETS, (9, 5), strict=True)
