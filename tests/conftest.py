@@ -25,7 +25,7 @@ jax.config.update("jax_enable_x64", True)
 if os.environ.get("LIMITSET_TYPECHECK", "1") != "0":
     from jaxtyping import install_import_hook
 
-    install_import_hook("limitset", "beartype.beartype")
+    install_import_hook("limitset", "shape_checks.checked")
 
 # No deadline: the first example of a property compiles. Few examples: each one runs real
 # mathematics. In CI the examples are the same on every run.

@@ -32,6 +32,8 @@ def sealed(document: Document) -> bytes:
 def accepts(path: Path, content: bytes | None = None) -> bool:
     """Whether the checker accepts; unusable files are not accepted either."""
     if content is not None:
+        # A new file each time: file systems may wait for the disk where an old one is cut to 0.
+        path.unlink(missing_ok=True)
         path.write_bytes(content)
     try:
         verdict = check(path)
