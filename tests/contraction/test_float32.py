@@ -251,7 +251,7 @@ def test_zero_weights_have_a_gap_too():
     square = jnp.zeros((2, 2), jnp.float32)
     answer = certify(Elman(square, square, zero, zero))
     assert isinstance(answer, Certificate) and answer.float32 is not None
-    assert answer.float32.gap < 1e-30
+    assert answer.float32.gap < 1e-28
     assert "factor" in answer.claim()
 
 

@@ -14,7 +14,7 @@ from limitset.checker._document import require, take, take_real
 from limitset.checker._float32_stack import prove_layers
 from limitset.checker._float32_step import prove_ball
 from limitset.checker._network import Network, input_count
-from limitset.checker._size import EXACT, Inputs, Rounding
+from limitset.checker._size import EXACT, LEAST, MOST, Inputs, Rounding
 
 _NUMBERS = "input_bound activation_error state_radius rounding gap"
 _LAYERED = ("stack", "diagonal")
@@ -27,6 +27,9 @@ def prove_float32(document: dict[str, Any], network: Network) -> None:
     inputs, alpha, radius, rounding, gap = map(take_real, take(document["float32"], keys)[:5])
     stored = {tensor.dtype for tensor in network.tensors.values()}
     require(stored == {"float32"}, "float32 is for maps of float32 tensors only")
+    numbers = (abs(v) for tensor in network.tensors.values() for v in tensor.values)
+    ordinary = all(v == 0 or LEAST <= v <= MOST for v in numbers)
+    require(ordinary, "float32: a stored number is subnormal, or enormous")
     usable = inputs >= 0 < radius and 0 <= alpha <= 2.0**-10 and (_is_exact(network) or alpha > 0)
     require(usable, "float32: input_bound, state_radius or activation_error is not usable")
     count, single = input_count(network), Rounding(2.0**-24, 2.0**-120, 2.0**-126, alpha)

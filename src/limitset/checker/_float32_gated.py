@@ -78,7 +78,9 @@ def _units(
     slip = plus(weigh(own, slip), fixed(gauge, ALL, wrong))
     result, terms = plus(change, slip), (4, sum(map(abs, map(arb, own)), arb(0)))
     slip = rounded(gauge, ALL, slip, result, plus(result, value), [], terms, r)
-    speeds, errors = ([h * x for x in part] for part in _gates(network, inputs, r))
+    gates, slips = _gates(network, inputs, r)
+    # The product of step and gate may be flushed, and meets the change after that.
+    speeds, errors = [h * x for x in gates], [h * x + lost(1, h + x, r) for x in slips]
     high = [a + b for a, b in zip(speeds, errors, strict=True)]
     slip = plus(weigh(high, slip), weigh(errors, change))
     crude = plus(states, weigh(speeds, change))
@@ -99,6 +101,7 @@ def _gates(network: Network, inputs: Inputs, r: Rounding) -> tuple[list[arb], li
         size = abs(arb(slowest)) + span * (1 + share)
         speeds.append(arb(slowest).max(arb(fastest)))
         errors.append(span * share + size * share_lost(4, r) + lost(4, size, r))
+    require_finite([a + b for a, b in zip(speeds, errors, strict=True)])
     return speeds, errors
 
 

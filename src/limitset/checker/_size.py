@@ -17,6 +17,9 @@ from limitset.checker._network import ACTIVATIONS
 _POWER_STEPS = 8
 ALL = slice(None)
 LARGEST = 2.0**126
+# Stored numbers that are not 0 lie between these: none of them is flushed to 0, and none makes much
+# of what is.
+LEAST, MOST = 2.0**-126, 2.0**26
 EXACT = ("relu", "identity")
 
 

@@ -7,7 +7,7 @@ from limitset._system import AbstractMap
 from limitset.contraction._certificate import Certificate, Float32Gap
 from limitset.contraction._float32_stack import layered_gap
 from limitset.contraction._float32_step import local_step, smallest_ball
-from limitset.contraction._size import error_of, exact_inputs
+from limitset.contraction._size import LEAST, MOST, error_of, exact_inputs
 from limitset.dynamics import GatedMap
 from limitset.networks import DiagonalRecurrence, Stack
 from limitset.proofs import Ball
@@ -25,11 +25,14 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
     itself. Then two runs obey `d <- factor d + 2 rounding`. Every quantity is rounded upward.
     Recurrences and stacks have a ball for every unit or layer instead, and a gap from each.
 
-    **Returns:** the bound, or `None` for flows, for maps that are not float32 throughout, for maps
-    that solve equations or are of other kinds, and where no radius is found.
+    **Returns:** the bound, or `None` for flows, for maps that are not float32 throughout or store
+    subnormal or enormous numbers, for maps that solve equations or are of other kinds, and where
+    no radius is found.
     """
     system, factor = certificate.system, certificate.factor
     if factor is None or not isinstance(system, AbstractMap) or not _is_float32(system):
+        return None
+    if not _is_ordinary(system):
         return None
     error = 0.0 if _is_exact(system) else ACTIVATION_ERROR
     if isinstance(system, Stack | DiagonalRecurrence):
@@ -47,6 +50,12 @@ def float32_gap(certificate: Certificate, input_bound: float) -> Float32Gap | No
 
 def _is_float32(system: AbstractMap) -> bool:
     return all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(system))
+
+
+def _is_ordinary(system: AbstractMap) -> bool:
+    """Whether nothing that is stored can be flushed, or make much of what is."""
+    sizes = [np.abs(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(system)]
+    return all(((size == 0) | ((size >= LEAST) & (size <= MOST))).all() for size in sizes)
 
 
 def _is_exact(system: AbstractMap) -> bool:

@@ -66,6 +66,8 @@ def layered_gap(certificate: Certificate, input_bound: float, error: float) -> F
     if not isinstance(system, Stack) or not isinstance(certificate.metric, BlockMaximumMetric):
         return None
     stream = _embedded(system, exact_inputs(system.input_size, input_bound))
+    if stream is None:
+        return None
     weights = np.asarray(certificate.metric.weights, np.float64).tolist()
     norms = certificate.coupling_bounds
     layers: list[_Bounds] = []
@@ -205,13 +207,14 @@ def _twice(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values, values])
 
 
-def _embedded(stack: Stack, inputs: Inputs) -> Inputs:
-    """The stream below the first layer."""
+def _embedded(stack: Stack, inputs: Inputs) -> Inputs | None:
+    """The stream below the first layer; `None` if it may overflow."""
     embedding = np.abs(np.asarray(stack.embedding, np.float64))
     bias = np.abs(np.asarray(stack.embedding_bias, np.float64))
     size, terms = Ball.exact(embedding) @ inputs.entries + bias, inputs.entries.size + 2
     lost = size * share_lost(terms) + terms * UNDERFLOW
-    return Inputs(size + lost, lost)
+    largest = (size + lost).upper().max(initial=0.0)
+    return Inputs(size + lost, lost) if largest < LARGEST else None
 
 
 def _relayed(

@@ -86,7 +86,9 @@ class _Units:
         self.activation_error = error_of(units.activation, error)
         self.weight = np.abs(np.asarray(units.self_weight, np.float64))
         step = abs(Ball.exact(float(system.step)))
-        self.speeds, self.slip = ((step * part).upper() for part in gates)
+        self.speeds = (step * gates[0]).upper()
+        # The product of step and gate may underflow, and meets the change after that.
+        self.slip = (step * gates[1] + UNDERFLOW).upper()
         self.entering, entering_error = _affine(units.input_weight, units.bias, inputs)
         self.entering_error = fixed(entering_error, self.scale)
         self.pushed = _pushed(system, self.entering, self.scale)
@@ -131,9 +133,11 @@ def _gates(units: GatedRate, inputs: Inputs, error: float) -> tuple[Ball, Ball] 
     slowest, fastest = (np.asarray(s, np.float64) for s in (units.slowest, units.fastest))
     span = abs(Ball.exact(fastest) - slowest)
     magnitude = Ball.exact(np.abs(slowest)) + span * (1.0 + wrong)
-    return Ball.exact(np.maximum(slowest, fastest)), (
-        span * wrong + magnitude * share_lost(4) + 4 * UNDERFLOW
-    )
+    largest, slip = np.maximum(slowest, fastest), span * wrong + magnitude * share_lost(4)
+    slip = slip + 4 * UNDERFLOW
+    if not (Ball.exact(largest) + slip).upper().max() < LARGEST:
+        return None
+    return Ball.exact(largest), slip
 
 
 def _affine(weight: object, bias: object, inputs: Inputs) -> tuple[Ball, Ball]:

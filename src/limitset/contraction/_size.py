@@ -17,8 +17,11 @@ Square = Float[np.ndarray, "n n"]
 Metric = DiagonalMetric | QuadraticMetric | SumMetric | MaximumMetric
 
 _UNIT = 2.0**-24
+# Stored numbers that are not 0 lie between these, or nothing is said: whatever is flushed to 0 is
+# below the least, so a product with a stored number loses less than UNDERFLOW by it.
+LEAST, MOST = 2.0**-126, 2.0**26
 # Any product, sum or activation that underflows errs by less than this, flushed or not.
-UNDERFLOW = 2.0**-120
+UNDERFLOW = LEAST * MOST
 # Beyond this, a sum may be infinite in float32.
 LARGEST = 2.0**126
 # Steps towards the vector that bounds a norm, and the share by which another arithmetic may miss
