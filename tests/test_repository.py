@@ -1,6 +1,7 @@
 """What the repository must hold, and what must never get into it."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -27,6 +28,8 @@ SKIPPED = {
     "dist", "limitset-demo", "site",
 }  # fmt: skip
 
+FOLDERS = {".ci", "benchmarks", "docs", "examples", "src", "tests"}
+
 # Brackets keep this file from containing what it forbids.
 MACHINE_PATH = re.compile(
     r"(^|[^\w.\-/])/(w[o]rk|r[o]ot|h[o]me|U[s]ers|m[n]t|o[p]t)/|[A-Z]:\\+U[s]ers|\.\./sh[a]red",
@@ -35,6 +38,12 @@ MACHINE_PATH = re.compile(
 REGISTRY_HOST = re.compile(
     r"pyp[i]\.org|pythonh[o]sted|registry\.np[m]js|deb\.deb[i]an|index-u[r]l|find-l[i]nks"
 )
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_nothing_that_a_command_wrote_is_committed():
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {Path(name).parts[0] for name in done.stdout.splitlines() if "/" in name} == FOLDERS
 
 
 def text_files() -> list[Path]:
