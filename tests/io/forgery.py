@@ -5,7 +5,7 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,24 @@ def accepts(path: Path, content: bytes | None = None) -> bool:
         return False
     assert "\n" not in verdict.reason and verdict.reason
     return verdict.accepted
+
+
+def claim_holds(document: Document, jacobians: Iterable[np.ndarray]) -> bool:
+    """Whether the claim of contraction holds for these Jacobians, up to float64 rounding."""
+    metric = document["metric"]
+    M = tensor(metric["matrix"]) if "matrix" in metric else np.diag(tensor(metric["scale"]) ** 2)
+    root = np.linalg.cholesky(M).T
+    inverse = np.linalg.inv(root)
+    claim = document["claim"]
+    for jacobian in jacobians:
+        whitened = root @ jacobian @ inverse
+        if claim["time"] == "continuous":
+            growth = np.linalg.eigvalsh((whitened + whitened.T) / 2)[-1]
+            if not (growth <= -float.fromhex(claim["rate"]) + 1e-12 and growth < 0):
+                return False
+        elif not np.linalg.norm(whitened, 2) <= min(float.fromhex(claim["factor"]) + 1e-12, 1.0):
+            return False
+    return True
 
 
 def walk(value: Any, path: Path_ = ()) -> Iterator[Path_]:
