@@ -11,8 +11,8 @@ import pytest
 from contraction.float32_kinds import INPUTS, KINDS, certified, single
 from limitset.contraction import Certificate, Float32Gap, certify
 from limitset.contraction._float32 import ACTIVATION_ERROR, float32_gap
-from limitset.dynamics import AbstractMap, BackwardEuler, discretise
-from limitset.networks import DiagonalRecurrence, RateNetwork, Stack
+from limitset.dynamics import AbstractMap
+from limitset.networks import DiagonalRecurrence, Stack
 
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
@@ -207,12 +207,6 @@ def test_biases_that_overflow_leave_no_statement():
         altered = eqx.tree_at(places, system, jnp.full_like(places(system), 3e38))
         answer = certified(kind, altered)
         assert isinstance(answer, Certificate) and answer.float32 is None, kind
-
-
-def test_implicit_steps_have_no_statement():
-    network = RateNetwork(single([[0.5]]), single([[1.0, 0.0]]))
-    answer = certify(discretise(network, BackwardEuler(0.5)))
-    assert isinstance(answer, Certificate) and answer.float32 is None
 
 
 def test_bounds_of_the_gated_ball_use_that_speeds_differ():

@@ -306,6 +306,31 @@ def test_backward_euler_solves_its_equation(activation: str, form: str):
         assert float(jnp.abs(residual).max()) <= 1e-14 * size
 
 
+@pytest.mark.parametrize(("form", "seed"), [("firing_rate", 14), ("hopfield", 17)])
+def test_backward_euler_passes_jumps_of_the_slope(form: str, seed: int):
+    """With the slopes of one side alone, a few of these steps stop beside a jump, unsolved."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((5, 5))
+    weight *= 0.95 / np.linalg.norm(weight, 2)
+    scale = np.exp(rng.standard_normal(5))
+    weight, bias = (jnp.asarray(a) for a in (weight * scale / scale[:, None], rng.normal(size=5)))
+    system = discretise(
+        RateNetwork(weight, bias=bias, activation="relu", form=form), BackwardEuler(100.0)
+    )
+    assert isinstance(system, ImplicitMap)
+    x, none = jnp.asarray(rng.normal(0, 30, (100, 5))), jnp.zeros(0)
+
+    @jax.jit
+    def run(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        following = jax.vmap(lambda x: system.advance(0, x, none))(x)
+        judge = jax.vmap(lambda x, y: implicit_residual(system, 0, x, y, none))
+        return following, judge(x, following)
+
+    following, residual = run(x)
+    size = np.abs(x).max() + 100 * np.abs(following).max()
+    assert np.abs(residual).max() <= 1e-14 * size
+
+
 def test_backward_euler_of_a_linear_flow_is_its_resolvent():
     weight = np.random.default_rng(3).normal(size=(3, 3))
     net = RateNetwork(jnp.asarray(weight), activation="identity", leak=4.0)

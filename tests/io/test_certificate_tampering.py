@@ -30,7 +30,8 @@ from limitset.contraction import (
     certify,
 )
 from limitset.contraction._rounding import rounded_step, step_bounds
-from limitset.contraction._size import exact_inputs, norm_of, reach_of
+from limitset.contraction._rounding_implicit import equation_of, residual_bounds
+from limitset.contraction._size import exact_inputs, fixed, norm_of, plus, reach_of, scale_of
 from limitset.dynamics import (
     AbstractFlow,
     AbstractMap,
@@ -44,6 +45,7 @@ from limitset.dynamics import (
 )
 from limitset.io import Model, load, rebuild, save, write_certificate
 from limitset.networks import ACTIVATIONS, Assembly, Elman, Form, RateNetwork
+from limitset.proofs import Ball
 
 from .forgery import Document, accepts, changed, claim_holds, forgeries, resized, sealed, tensor
 
@@ -104,6 +106,7 @@ FLOAT32 = (
     "float32_explicit_euler",
     "float32_exponential_euler",
     "sector_euler_step",
+    "sector_backward_euler",
 )
 
 
@@ -269,12 +272,13 @@ def float32_is_true(document: Document) -> bool:
     stated = {key: float.fromhex(value) for key, value in document["float32"].items()}
     stored = document["network"]["tensors"].items()
     tensors = {name: tensor(entry).astype(entry["dtype"]) for name, entry in stored}
-    # Leak, time constant and coupling of a map are remarks: what runs is in its other tensors.
     config = copy.deepcopy(document["network"]["config"])
-    for module in config.get("modules", [config] if config["kind"] == "rate" else []):
-        module |= {"leak": 1.0, "time_constant": 1.0}
-    if "coupling" in tensors:
-        tensors["coupling"] = 0 * tensors["coupling"]
+    # Leak, time constant and coupling of a map are remarks: what runs is in its other tensors.
+    if "residual" not in stated:
+        for module in config.get("modules", [config] if config["kind"] == "rate" else []):
+            module |= {"leak": 1.0, "time_constant": 1.0}
+        if "coupling" in tensors:
+            tensors["coupling"] = 0 * tensors["coupling"]
     system: Any = rebuild(config, tensors)
     stored = {
         key: jnp.asarray(tensor(document["metric"][key]))
@@ -285,10 +289,20 @@ def float32_is_true(document: Document) -> bool:
     reach = reach_of(metric)
     assert reach is not None
     inputs = exact_inputs(system.input_size, stated["input_bound"])
-    step = rounded_step(system, metric, reach, inputs)
-    bounds = step_bounds(step, stated["state_radius"], stated["activation_error"])
-    rounding = norm_of(bounds.error, metric, stated["state_radius"])
-    factor = float.fromhex(document["claim"]["factor"])
+    factor, limits = (
+        float.fromhex(document["claim"]["factor"]),
+        ("state_radius", "activation_error"),
+    )
+    radius, error = (stated[name] for name in limits)
+    if "residual" in stated:
+        equation = equation_of(system, metric, inputs)
+        assert equation is not None and stated["residual"] > 0
+        left = Ball.exact(np.full(system.state_size, stated["residual"]))
+        found = plus(residual_bounds(equation, radius, error).error, fixed(left, scale_of(metric)))
+        rounding = factor * norm_of(found, metric, radius)
+    else:
+        step = rounded_step(system, metric, reach, inputs)
+        rounding = norm_of(step_bounds(step, radius, error).error, metric, radius)
     enough = rounding <= stated["rounding"] * (1 + 1e-8)
     return enough and 2 * stated["rounding"] <= stated["gap"] * (1 - factor) * (1 + 1e-12)
 

@@ -220,7 +220,7 @@ def _spelled(array: np.ndarray) -> str:
 
 
 def _without_a_step() -> dict[str, Answer]:
-    """Flows, and maps that solve an equation, all of float32 tensors."""
+    """Flows, and maps that solve equations of other kinds or in parts, all of float32 tensors."""
     units = GatedRate(single([0.5, -0.5]), single(np.ones((2, 2))), slowest=0.1, fastest=0.5)
     coupled = GatedAssembly(units, single([[0.0, 1.0], [-1.0, 0.0]]))
     implicit = discretise(coupled, BackwardEuler(0.5))
@@ -243,7 +243,7 @@ def _without_a_step() -> dict[str, Answer]:
 
 
 def test_flows_and_implicit_steps_have_no_section(tmp_path: Path):
-    """A rate is no factor, and what a solver returns is not what the formulas bound."""
+    """A rate is no factor, and nothing says what the solvers of layers and parts may leave."""
     huge, tiny = (1e6).hex(), (1e-3).hex()
     numbers = {"input_bound": tiny, "activation_error": (2.0**-19).hex()}
     numbers |= {"state_radius": huge, "rounding": huge, "gap": (1e9).hex()}
@@ -251,7 +251,8 @@ def test_flows_and_implicit_steps_have_no_section(tmp_path: Path):
         assert isinstance(answer, Certificate) and answer.float32 is None, name
         document = json.loads(canonical_text(certificate_document(answer)))
         assert accepts(tmp_path / "honest.json", sealed(document)), name
-        layers = {"radii": [[huge], [huge]]} if name == "stack" else {}
+        layers: dict[str, Any] = {"radii": [[huge], [huge]]} if name == "stack" else {}
+        layers |= {"residual": tiny} if name == "implicit" else {}
         for radius in (huge, (10.0).hex()):
             lie = {**numbers, "rounding": radius, "state_radius": radius, **layers}
             refused(changed(document, ("float32",), lie), tmp_path, "float32 is not known")

@@ -8,6 +8,7 @@ from limitset.checker._bifurcation import KINDS, read_claim
 from limitset.checker._branch import CLAIM as BRANCH
 from limitset.checker._cycle import CLAIM as CYCLE
 from limitset.checker._document import require, take, take_list, take_real, take_tensor
+from limitset.checker._float32 import float32_keys
 from limitset.checker._hopf import CLAIM as HOPF
 from limitset.checker._network import Network
 
@@ -44,11 +45,14 @@ def _contraction(document: dict[str, Any], network: Network, evidence: str) -> s
         claim = f"contracting: factor <= {factor} per {step}, all states and inputs [{evidence}]"
     if document["float32"] is None:
         return claim
-    keys = "gap input_bound state_radius activation_error rounding"
-    keys += " radii" if network.family in ("stack", "diagonal") else ""
-    gap, *limits = take(document["float32"], keys)[:4]
-    u, x, error = (_show(limit, ROUND_FLOOR) for limit in limits)
+    section = document["float32"]
+    take(section, float32_keys(network))
+    limits = ("input_bound", "state_radius", "activation_error")
+    u, x, error = (_show(section[limit], ROUND_FLOOR) for limit in limits)
     where = f"in the metric, if |u| <= {u}, |x_0| <= {x}, activation error <= {error}"
+    if network.rule == "implicit":
+        where += f", residual of every step <= {_show(section['residual'], ROUND_FLOOR)}"
+    gap = section["gap"]
     return f"{claim}; float32 runs of one input end within {_show(gap, ROUND_CEILING)} ({where})"
 
 

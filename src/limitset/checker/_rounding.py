@@ -95,13 +95,13 @@ def norm_of(system: Map, size: Size) -> arb:
 def drive_size(system: Map, state: State, r: Rounding) -> Size:
     """`gain * drive`, or the drive where the map has no gain for each unit."""
     parts = [_local(system, layer, state, r)[2] for layer in system.layers]
-    return _join(system, parts, state)
+    return join(system, parts, state)
 
 
 def step_sizes(system: Map, state: State, r: Rounding) -> tuple[Size, Size]:
     """The size of one step, and of its rounding error."""
     parts = [_local(system, layer, state, r) for layer in system.layers]
-    value, error = (_join(system, [part[k] for part in parts], state) for k in range(2))
+    value, error = (join(system, [part[k] for part in parts], state) for k in range(2))
     rule, n, none = system.network.rule, len(state.entries), arb(0)
     if rule == "unit":
         return value, error
@@ -126,7 +126,7 @@ def _local(system: Map, layer: Layer, state: State, r: Rounding) -> tuple[Size, 
     Maps with a transition add the state later: for them, it is `gain * drive` or the drive alone.
     """
     network, units = system.network, layer.module.units
-    drive, error = _drive(system, layer, state, r)
+    drive, error = drive_and_error(system, layer, state, r)
     if network.rule == "exponential_euler":
         return drive, error, drive
     stored = network.tensors["gain"].values if network.rule == "explicit_euler" else network.gain
@@ -136,20 +136,20 @@ def _local(system: Map, layer: Layer, state: State, r: Rounding) -> tuple[Size, 
     if network.rule == "explicit_euler":
         lost = rounded(system.gauge, units, carried, driven, entering, [], terms, r)
         return driven, lost, driven
-    own, terms = _own(system, layer, state), (4, largest_of(keep) + largest_of(gain))
+    own, terms = own_units(system, layer, state), (4, largest_of(keep) + largest_of(gain))
     value, entering = plus(weigh(keep, own), plus(driven, carried)), plus(own, entering)
     return value, rounded(system.gauge, units, carried, value, entering, [], terms, r), driven
 
 
-def _own(system: Map, layer: Layer, state: State) -> Size:
+def own_units(system: Map, layer: Layer, state: State) -> Size:
     """The units of one layer, which share the ball with the others."""
     entries = state.entries[layer.module.units]
     return Size(entries, *((arb(1), arb(0)) if system.gauge.scale else (None, None)))
 
 
-def _drive(system: Map, layer: Layer, state: State, r: Rounding) -> tuple[Size, Size]:
+def drive_and_error(system: Map, layer: Layer, state: State, r: Rounding) -> tuple[Size, Size]:
     """`W phi(x) + B u + b`, or `phi(W x + B u + b)`, and its error."""
-    module, units, own = layer.module, layer.module.units, _own(system, layer, state)
+    module, units, own = layer.module, layer.module.units, own_units(system, layer, state)
     share = state.radius / arb(len(system.layers)).sqrt()
     constant = fixed(system.gauge, units, layer.constant)
     slipped = fixed(system.gauge, units, layer.entering)
@@ -176,7 +176,7 @@ def _drive(system: Map, layer: Layer, state: State, r: Rounding) -> tuple[Size, 
     return activated(*weighed(own, none))
 
 
-def _join(system: Map, parts: list[Size], state: State) -> Size:
+def join(system: Map, parts: list[Size], state: State) -> Size:
     """The parts one after the other, whose norms are roots of sums of `(slope_i r_i + offset_i)^2`.
 
     They are at most `max slope_i` times the radius, and the root of the sum of `offset_i^2`.

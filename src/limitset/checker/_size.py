@@ -17,6 +17,9 @@ from limitset.checker._network import ACTIVATIONS
 _POWER_STEPS = 8
 ALL = slice(None)
 LARGEST = 2.0**126
+# What a solver returns is taken to be below this: sums that are infinite farther out may be hidden
+# by an activation.
+FARTHEST = 2.0**32
 # Stored numbers that are not 0 lie between these: none of them is flushed to 0, and none makes much
 # of what is.
 LEAST, MOST = 2.0**-126, 2.0**26

@@ -34,6 +34,11 @@ class Float32Gap:
     less. Recurrences and stacks have `radii`, where runs stay: for each layer, the radius of its
     ball, or those of its complex units' discs.
 
+    Where a step solves an equation, this holds for runs of which no step leaves a residual with an
+    entry above `residual`: the largest entry of it, as `implicit_residual` returns it in float32,
+    that the statement allows a step to leave (`largest_residual` tells that of a run). It is None
+    for maps that solve nothing.
+
     It assumes that every product and sum is rounded to nearest in float32 (any order of summation,
     fused or not, subnormals kept or flushed), and that the activation's relative error is at most
     `activation_error`.
@@ -45,11 +50,15 @@ class Float32Gap:
     rounding: float
     gap: float
     radii: tuple[tuple[float, ...], ...] = ()
+    residual: float | None = None
 
     def claim(self) -> str:
-        """The claim in one line, its number rounded up."""
+        """The claim in one line, with its condition; rounded to the side on which it stays true."""
         gap = _rounded(self.gap, ROUND_CEILING, 3)
-        return f"two runs of one input end within {gap} in the metric, for ever"
+        claim = f"two runs of one input end within {gap} in the metric, for ever"
+        if self.residual is None:
+            return claim
+        return f"{claim}, if no step leaves a residual above {_rounded(self.residual, ROUND_FLOOR)}"
 
 
 @dataclass(frozen=True)

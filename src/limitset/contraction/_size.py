@@ -24,6 +24,9 @@ LEAST, MOST = 2.0**-126, 2.0**26
 UNDERFLOW = LEAST * MOST
 # Beyond this, a sum may be infinite in float32.
 LARGEST = 2.0**126
+# No entry of a state that a solver returns is larger, or nothing is said of the run: an infinite
+# sum that an activation hides would not show in the residual.
+FARTHEST = 2.0**32
 # Steps towards the vector that bounds a norm, and the share by which another arithmetic may miss
 # the same bound: the checker takes the same steps.
 _POWER_STEPS = 8
@@ -55,12 +58,14 @@ class Inputs:
 class Reach:
     """Norms for one step from a ball: of its rounding error, and of the exact next state.
 
-    `pushed` is the norm of what inputs make of the state 0.
+    `pushed` is the norm of what inputs make of the state 0. Where the step solves an equation,
+    `residual` is the largest entry that it may leave, for the other numbers to hold.
     """
 
     rounding: float
     reached: float
     pushed: float
+    residual: float | None = None
 
 
 def exact_inputs(count: int, bound: float) -> Inputs:

@@ -15,6 +15,7 @@ from ._execution import Scan as Scan
 from ._gated_map import GatedMap as GatedMap
 from ._implicit import ImplicitMap as ImplicitMap
 from ._implicit import implicit_residual as implicit_residual
+from ._implicit import largest_residual as largest_residual
 from ._map_family import MapFamily as MapFamily
 from ._map_family import gain_map_family as gain_map_family
 from ._map_family import shift_map_family as shift_map_family

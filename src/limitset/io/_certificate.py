@@ -93,8 +93,9 @@ def tensor(array: np.ndarray) -> dict[str, Any]:
 
 
 def _float32(gap: Float32Gap) -> dict[str, Any]:
-    """Its five numbers, and the radii of recurrences and stacks."""
-    numbers = {k: float(v).hex() for k, v in vars(gap).items() if k != "radii"}
+    """Its five numbers, the residual of implicit maps, and the radii of recurrences and stacks."""
+    given = {k: v for k, v in vars(gap).items() if k != "radii" and v is not None}
+    numbers = {k: float(v).hex() for k, v in given.items()}
     radii = [[float(radius).hex() for radius in group] for group in gap.radii]
     return {**numbers, "radii": radii} if radii else numbers
 
