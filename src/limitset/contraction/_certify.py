@@ -160,7 +160,7 @@ def certify(
     if refuted is not None:
         return replace(refuted, tried=tuple(tried))
     if not tried:
-        kinds = "the networks of limitset.networks but GRU and LSTM, and their maps"
+        kinds = "the networks of limitset.networks but GRUs, LSTM and GatedNetwork, and their maps"
         return Unknown(f"no theorem speaks about {type(system).__name__}; those here cover {kinds}")
     reason = "; ".join(f"{a.theorem}: {a.reason}" for a in tried)
     return Unknown(reason, tuple(tried), system, metric)

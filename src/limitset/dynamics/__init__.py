@@ -13,6 +13,8 @@ from ._execution import AbstractExecution as AbstractExecution
 from ._execution import Remember as Remember
 from ._execution import Scan as Scan
 from ._gated_map import GatedMap as GatedMap
+from ._gated_network_map import GatedNetworkMap as GatedNetworkMap
+from ._gated_tangent import gated_jacobian as gated_jacobian
 from ._implicit import ImplicitMap as ImplicitMap
 from ._implicit import implicit_residual as implicit_residual
 from ._implicit import largest_residual as largest_residual
@@ -40,5 +42,7 @@ from ._scheme import SemiImplicit as SemiImplicit
 from ._scheme import SemiImplicitMap as SemiImplicitMap
 from ._simulate import simulate as simulate
 from ._simulate import simulate_batch as simulate_batch
+from ._tangent import linearise as linearise
+from ._tangent import tangent as tangent
 from ._trajectory import Convergence as Convergence
 from ._trajectory import Trajectory as Trajectory

@@ -10,6 +10,7 @@ from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.dynamics._composite_map import discretise_composite
 from limitset.dynamics._gated_map import discretise_gated
+from limitset.dynamics._gated_network_map import discretise_gated_network
 from limitset.dynamics._implicit import ImplicitMap
 from limitset.dynamics._propagator import propagator
 from limitset.dynamics._scheme import (
@@ -28,6 +29,7 @@ from limitset.networks import (
     Assembly,
     Composite,
     GatedAssembly,
+    GatedNetwork,
     GatedRate,
     RateNetwork,
     per_unit_constants,
@@ -44,8 +46,8 @@ def discretise(flow: AbstractFlow, scheme: AbstractScheme) -> AbstractMap:
 
     **Arguments:**
 
-    - `flow`: a `RateNetwork`, an `Assembly`, or (explicit and backward Euler only) any
-      `AbstractFlow`.
+    - `flow`: a `RateNetwork`, an `Assembly`, a `GatedNetwork` (exponential Euler, for steep gates),
+      or (explicit and backward Euler only) any `AbstractFlow`.
     - `scheme`: `ExplicitEuler`, `ExponentialEuler`, `SemiImplicit`, `Cayley`, `Rotation` or
       `BackwardEuler`, with its `step`.
 
@@ -73,6 +75,8 @@ def discretise(flow: AbstractFlow, scheme: AbstractScheme) -> AbstractMap:
         return _discretise_rate(flow, scheme)
     if isinstance(flow, GatedRate | GatedAssembly):
         return discretise_gated(flow, scheme)
+    if isinstance(flow, GatedNetwork) and isinstance(scheme, ExponentialEuler):
+        return discretise_gated_network(flow, scheme)
     if isinstance(flow, Composite) and not isinstance(scheme, ExplicitEuler):
         return discretise_composite(flow, scheme, discretise)
     if isinstance(flow, AbstractFlow) and isinstance(scheme, ExplicitEuler):

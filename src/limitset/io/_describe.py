@@ -13,13 +13,20 @@ from limitset.dynamics import (
     EulerAssemblyMap,
     ExponentialAssemblyMap,
     GatedMap,
+    GatedNetworkMap,
     ImplicitMap,
     RateMap,
     SemiImplicitMap,
 )
-from limitset.io._describe_cell import describe_cell, rebuild_cell
+from limitset.io._describe_cell import (
+    describe_cell,
+    describe_reset_before,
+    rebuild_cell,
+    rebuild_reset_before,
+)
 from limitset.io._describe_composite import describe_composite, rebuild_composite
 from limitset.io._describe_gated import describe_gated, rebuild_gated
+from limitset.io._describe_gated_network import describe_gated_network, rebuild_gated_network
 from limitset.io._describe_rate import (
     describe_assembly,
     describe_rate,
@@ -44,8 +51,10 @@ from limitset.networks import (
     DiagonalRecurrence,
     Elman,
     GatedAssembly,
+    GatedNetwork,
     GatedRate,
     RateNetwork,
+    ResetBeforeGRU,
     Stack,
 )
 
@@ -62,24 +71,29 @@ _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Co
     GatedRate: describe_gated,
     GatedAssembly: describe_gated,
     GatedMap: describe_gated,
+    GatedNetwork: describe_gated_network,
+    GatedNetworkMap: describe_gated_network,
     REN: describe_ren,
     DiagonalRecurrence: describe_recurrence,
     Stack: lambda system: describe_stack(system, describe),
     Elman: describe_cell,
     GRU: describe_cell,
     LSTM: describe_cell,
+    ResetBeforeGRU: describe_reset_before,
 }
 _REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMap]] = {
     "rate": rebuild_rate,
     "assembly": rebuild_assembly,
     "composite": lambda config, tensors: rebuild_composite(config, tensors, rebuild),
     "gated": rebuild_gated,
+    "gated_network": rebuild_gated_network,
     "ren": rebuild_ren,
     "diagonal_recurrence": rebuild_recurrence,
     "stack": lambda config, tensors: rebuild_stack(config, tensors, rebuild),
     "elman": rebuild_cell,
     "gru": rebuild_cell,
     "lstm": rebuild_cell,
+    "reset_before_gru": rebuild_reset_before,
 }
 
 

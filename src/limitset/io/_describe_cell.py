@@ -1,4 +1,4 @@
-"""Recurrent cells with PyTorch's tensor names: Elman, GRU and LSTM."""
+"""Recurrent cells: Elman, GRU and LSTM with PyTorch's tensor names, and the published GRU."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +13,12 @@ from limitset.io._entries import (
     check_tensors,
     check_word,
 )
-from limitset.networks import ACTIVATIONS, GRU, LSTM, Elman
+from limitset.networks import ACTIVATIONS, GRU, LSTM, Elman, ResetBeforeGRU
 
 _KINDS = {Elman: "elman", GRU: "gru", LSTM: "lstm"}
 _TENSORS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+# Other names: no cell of PyTorch runs these.
+_RESET_BEFORE = ("weight_ih", "weight_hh", "bias")
 
 
 def describe_cell(system: Elman | GRU | LSTM) -> tuple[Config, Tensors]:
@@ -41,3 +43,16 @@ def rebuild_cell(config: Config, tensors: dict[str, Array]) -> AbstractMap:
         check_word(config, "activation", list(ACTIVATIONS))
         return Elman(weight_ih, weight_hh, *biases, activation=config["activation"])
     return (GRU if kind == "gru" else LSTM)(weight_ih, weight_hh, *biases)
+
+
+def describe_reset_before(system: ResetBeforeGRU) -> tuple[Config, Tensors]:
+    """Kind and three tensors."""
+    tensors = {name: np.asarray(getattr(system, name)) for name in _RESET_BEFORE}
+    return {"kind": "reset_before_gru"}, tensors
+
+
+def rebuild_reset_before(config: Config, tensors: dict[str, Array]) -> AbstractMap:
+    """The cell that a description determines."""
+    check_keys(config, {"kind"}, set())
+    check_tensors(tensors, set(_RESET_BEFORE), set())
+    return ResetBeforeGRU(**tensors)
