@@ -52,6 +52,24 @@ from limitset.proofs._linalg import smallest_eigenvalue_lower as smallest_eigenv
 from limitset.proofs._linalg import two_norm_upper as two_norm_upper
 from limitset.proofs._linalg import verified_inverse as verified_inverse
 from limitset.proofs._linalg import verified_solve as verified_solve
+from limitset.proofs._meanfield import AllMeanFieldRoots as AllMeanFieldRoots
+from limitset.proofs._meanfield import MeanFieldRoot as MeanFieldRoot
+from limitset.proofs._meanfield import MomentEnclosures as MomentEnclosures
+from limitset.proofs._meanfield import StabilityNumber as StabilityNumber
+from limitset.proofs._meanfield import enclose_moments as enclose_moments
+from limitset.proofs._meanfield import enclose_stability_number as enclose_stability_number
+from limitset.proofs._meanfield import prove_all_fixed_points as prove_all_fixed_points
+from limitset.proofs._meanfield import prove_fixed_point as prove_fixed_point
+from limitset.proofs._meanfield_boundaries import MarginalBoundary as MarginalBoundary
+from limitset.proofs._meanfield_boundaries import MeanFieldBirth as MeanFieldBirth
+from limitset.proofs._meanfield_boundaries import PhaseBoundary as PhaseBoundary
+from limitset.proofs._meanfield_boundaries import ThresholdEnclosures as ThresholdEnclosures
+from limitset.proofs._meanfield_boundaries import (
+    enclose_output_gain_thresholds as enclose_output_gain_thresholds,
+)
+from limitset.proofs._meanfield_boundaries import prove_birth as prove_birth
+from limitset.proofs._meanfield_boundaries import prove_marginal_boundary as prove_marginal_boundary
+from limitset.proofs._meanfield_boundaries import prove_phase_boundary as prove_phase_boundary
 from limitset.proofs._neimark_sacker import NeimarkSacker as NeimarkSacker
 from limitset.proofs._neimark_sacker import prove_neimark_sacker as prove_neimark_sacker
 from limitset.proofs._nonnegative import (
