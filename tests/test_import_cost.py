@@ -15,7 +15,7 @@ import pytest
 HELP_SECONDS = 0.5
 OWN_IMPORT_SECONDS = 0.3
 
-HEAVY = ["flint", "jinja2", "matplotlib", "scipy", "sklearn", "typer"]
+HEAVY = ["flint", "jinja2", "matplotlib", "scipy", "sklearn", "typer", "xarray", "zarr"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,15 +12,21 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"dynamics", "networks"},
     "checker": set(),
     "cli": {
-        "analysis", "checker", "contraction", "dynamics", "io", "networks", "proofs", "report",
-        "training",
+        "analysis", "checker", "contraction", "dossier", "dynamics", "io", "meanfield", "networks",
+        "panels", "proofs", "report", "sweeps", "training",
     },
     "contraction": {"dynamics", "networks", "proofs"},
+    "dossier": {"analysis", "contraction", "dynamics", "io", "meanfield", "networks", "proofs"},
     "dynamics": {"networks"},
     "io": {"contraction", "dynamics", "networks", "proofs"},
+    "meanfield": {"networks"},
     "networks": set(),
+    "panels": {
+        "analysis", "contraction", "dynamics", "meanfield", "networks", "proofs", "sweeps",
+    },
     "proofs": {"dynamics", "networks"},
     "report": set(),
+    "sweeps": set(),
     "training": {"contraction", "dynamics", "networks"},
 }  # fmt: skip
 
@@ -37,6 +43,8 @@ CONFINED: dict[str, set[str]] = {
     "safetensors": {"io"},
     "sklearn": {"training"},
     "typer": {"cli"},
+    "xarray": {"cli", "panels", "report", "sweeps"},
+    "zarr": {"sweeps"},
 }
 
 

@@ -176,6 +176,60 @@ app.add_typer(prove, name="prove")
 
 
 @app.command()
+def phase(
+    model: Annotated[
+        Path | None, typer.Argument(help="Model folder; a diagram of an ensemble if omitted.")
+    ] = None,
+    panel: Annotated[
+        list[str] | None, typer.Option(help="diagram, spectra, exponents, ..., or all.")
+    ] = None,
+    x: Annotated[str | None, typer.Option(help="NAME=LOW:HIGH:COUNT, such as gain=1:4:21.")] = None,
+    y: Annotated[str | None, typer.Option(help="The same for the other axis.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the ensemble.")
+    ] = None,
+    units: Annotated[int | None, typer.Option(help="Units of each simulated network.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks at each point.")] = None,
+    measured: Annotated[
+        float | None, typer.Option("--time", help="Units of time that are measured.")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="With MODEL: advice for this memory, in steps or time.")
+    ] = None,
+    exponents: Annotated[
+        int | None, typer.Option(help="With MODEL: how many Lyapunov exponents, 1 if omitted.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for page, figures and stores; limitset-phase.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Where a network is in the phase diagram; or the diagram, theory over simulation."""
+    options = {"units": units, "seeds": seeds, "time": measured}
+    overrides = {name: value for name, value in options.items() if value is not None}
+    folder = Path("limitset-phase") if out is None else out
+    if model is not None:
+        if panel or x or y or settings or overrides or out is not None:
+            raise InputProblem(
+                f"{model} is a model, and --panel, --x, --y, --set, --units, --seeds, --time and "
+                "--out are for ensembles; leave them out"
+            )
+        from limitset.cli._phase_model import run_phase_model
+
+        count = 1 if exponents is None else exponents
+        raise typer.Exit(run_phase_model(model, memory, count, as_json))
+    if memory is not None or exponents is not None:
+        raise InputProblem("--memory and --exponents are for a model; name its folder")
+    from limitset.cli._phase import run_diagram, run_panels
+
+    if panel:
+        if x or y or settings:
+            raise InputProblem("--panel has its own plane; leave --x, --y and --set out")
+        raise typer.Exit(run_panels(panel, folder, overrides, as_json))
+    raise typer.Exit(run_diagram((x, y), settings or [], folder, overrides, as_json))
+
+
+@app.command()
 def check(
     certificates: Annotated[list[Path], typer.Argument(help="Certificate files.")],
     model: Annotated[

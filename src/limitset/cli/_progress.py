@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from limitset.proofs import SearchProgress
+from limitset.sweeps import SweepProgress
 from limitset.training import Epoch
 
 _BAR = (TextColumn("{task.description}"), BarColumn())
@@ -57,6 +58,19 @@ def proving_bar(label: str, total: int) -> Iterator[Callable[[], None]]:
     with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
         bar = progress.add_task(label, total=total)
         yield lambda: progress.advance(bar)
+
+
+@contextmanager
+def sweep_bar(label: str) -> Iterator[Callable[[SweepProgress], None]]:
+    """Yields what a sweep calls after every point; several sweeps may follow each other."""
+    words = TextColumn("{task.completed}/{task.total}")
+    with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
+        bar = progress.add_task(label, total=None)
+
+        def show(sweep: SweepProgress) -> None:
+            progress.update(bar, completed=sweep.complete, total=sweep.total)
+
+        yield show
 
 
 def _shown(*columns: ProgressColumn, wanted: bool = True) -> Progress:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Int, PyTree
 from threadpoolctl import threadpool_limits
 
 from limitset._result import InputProblem
+from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction import THEOREMS, Certificate, Sector, certify
 from limitset.training._checkpoint import (
     Checkpoint,
@@ -105,6 +106,7 @@ def fit(
     validation: Dataset | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Callable[[int, AbstractFlow | AbstractMap], None] | None = None,
 ) -> Fit:
     """Train a classifier. By-construction certificates hold after every update.
 
@@ -123,6 +125,8 @@ def fit(
     - `checkpoint`: a file, written after every epoch; if it exists, the run continues from it.
       Of several processes the first writes it and all read it.
     - `on_epoch`: called with every line of the log, for progress bars.
+    - `watch`: called after every epoch with its index and the system that runs, weights and all;
+      such as `limitset.dossier.PhaseMonitor()`.
 
     **Raises:** `InputProblem` for data, recipe or checkpoint that do not fit; `Diverged` if the
     loss stops being finite.
@@ -158,6 +162,8 @@ def fit(
                 _store(run, checkpoint, identity)
             if on_epoch is not None:
                 on_epoch(record)
+            if watch is not None:
+                watch(record.index, _explicit(run.model).system)
             stopped = has_stopped(run, recipe)
     final = run.best if recipe.patience is not None else run.model
     return Fit(final, tuple(run.history), stopped)
