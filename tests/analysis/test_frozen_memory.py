@@ -69,8 +69,8 @@ def frozen() -> list[Rest]:
 
 
 @pytest.mark.slow
-def test_gating_23_half_of_the_network_freezes(frozen: list[Rest]):
-    """Pitfall 10 of this phase: frozen units are not at `h = R`, active ones are."""
+def test_gating_pitfall_10_half_of_the_network_freezes_away_from_h_equal_r(frozen: list[Rest]):
+    """Frozen units are not at `h = R`, active ones are."""
     for found in frozen:
         shut = found.gates < 0.01
         assert shut.mean() == pytest.approx(0.5, abs=0.05)

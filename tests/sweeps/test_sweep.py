@@ -150,3 +150,35 @@ def test_changing_shapes_are_refused():
 def test_a_setting_that_is_an_axis_is_refused():
     with pytest.raises(InputProblem, match="once"):
         sweep(product, AXES, settings={"a": 1.0})
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other bytes", "empty", "removed"])
+@pytest.mark.parametrize("place", ["value/c/1/1", "complete/c/1/1", "value/zarr.json"])
+def test_damaged_stores_are_refused_in_one_line(tmp_path, place, damage):
+    store = tmp_path / "store"
+    sweep(product, AXES, store=store)
+    file = store / place
+    content = file.read_bytes()
+    broken = {"truncated": content[: len(content) // 2], "empty": b""}
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(broken.get(damage, b"x" * len(content)))
+    if damage == "removed" and place == "complete/c/1/1":
+        # Then the point counts as not computed.
+        assert sweep(product, AXES, store=store)["complete"].all()
+        return
+    if damage == "removed" and place == "value/c/1/1":
+        # What is not there is NaN, and is not taken for a number.
+        assert np.isnan(sweep(product, AXES, store=store)["value"].sel(a=2.0, b=1.5))
+        return
+    with pytest.raises(InputProblem, match="remove") as problem:
+        sweep(product, AXES, store=store)
+    assert "\n" not in str(problem.value)
+
+
+def test_axes_are_those_that_were_asked_for(tmp_path):
+    sweep(product, AXES, store=tmp_path / "store")
+    (tmp_path / "store" / "a" / "c" / "0").unlink()
+    found = sweep(product, AXES, store=tmp_path / "store")
+    assert found["a"].values.tolist() == AXES["a"]

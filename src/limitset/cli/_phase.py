@@ -51,7 +51,7 @@ def run_diagram(
     y_name, y_values = parse_axis("--y", y or "gain=1.2:4.4:21")
     parameters, input_variance = parse_settings(words, (x_name, y_name))
     plane = Plane(x_name, x_values, y_name, y_values, parameters, input_variance)
-    effort = _effort(Effort(), overrides)
+    effort = replace(Effort(), **overrides)
 
     def compute(store: Path, report: Report) -> xarray.Dataset:
         return compute_diagram(plane, effort, store=store, report=report)
@@ -61,16 +61,12 @@ def run_diagram(
 
 
 def _work_of(panel: Panel, overrides: dict[str, float]) -> Work:
-    effort = _effort(panel.effort, overrides)
+    effort = replace(panel.effort, **overrides)
 
     def compute(store: Path, report: Report) -> xarray.Dataset:
         return panel.compute(effort, store, report)
 
     return Work(panel.name, panel.title, effort, compute, DRAWINGS[panel.name])
-
-
-def _effort(effort: Effort, overrides: dict[str, float]) -> Effort:
-    return replace(effort, **overrides)
 
 
 def _make(works: list[Work], out: Path, as_json: bool) -> int:
@@ -108,5 +104,6 @@ def _section(work: Work, figure: str, seconds: float) -> Section:
 
 _SUMMARY = (
     "Lines are mean-field theory for infinitely large networks, in float64; colours and dots are "
-    "finite random networks, sampled. Neither is a statement about one given network."
+    "finite random networks, sampled. Neither is a statement about one given network; what is "
+    "proved of one is labelled verified."
 )

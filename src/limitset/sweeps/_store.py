@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ Index = tuple[int, ...]
 _FORMAT = "limitset-sweep/1"
 # Which points are complete: written last, so that an interrupted point is computed again.
 _COMPLETE = "complete"
+_VARIABLES = "variables"
 
 
 class SweepStore:
@@ -42,7 +44,8 @@ class SweepStore:
         if path is None:
             group = zarr.open_group(MemoryStore(), mode="w")
         elif path.is_dir() and os.listdir(path):
-            group = _existing(path)
+            with _undamaged(path):
+                group = _existing(path)
             if group.attrs.get("sweep") != self._purpose:
                 raise InputProblem(
                     f"{path} holds another sweep ({_difference(group, self._purpose)}); choose "
@@ -59,7 +62,8 @@ class SweepStore:
 
     def is_complete(self, index: Index) -> bool:
         """Whether that point has been written wholly."""
-        return bool(np.asarray(_array(self._group, _COMPLETE)[index]))
+        with _undamaged(self._path):
+            return bool(np.asarray(_array(self._group, _COMPLETE)[index]))
 
     def write(self, index: Index, result: xarray.Dataset) -> None:
         """Write all variables of a point, then mark it as complete."""
@@ -85,7 +89,16 @@ class SweepStore:
 
     def read(self) -> xarray.Dataset:
         """All that has been written; points that are not complete are NaN or false."""
-        return xarray.open_zarr(self._group.store, consolidated=False).load()
+        with _undamaged(self._path):
+            for name in self._known():
+                _array(self._group, name)
+            found = xarray.open_zarr(self._group.store, consolidated=False).load()
+        # What the caller asked for, whatever has become of the stored axes.
+        return found.assign_coords({name: values for name, values in self.axes.items()})
+
+    def _known(self) -> list[str]:
+        """The variables that points have."""
+        return list(json.loads(str(self._group.attrs.get(_VARIABLES, "[]"))))
 
     def _create(
         self,
@@ -103,6 +116,8 @@ class SweepStore:
             fill_value=np.nan if dtype.kind == "f" else 0,
             dimension_names=(*self.axes, *inner),
         )
+        if name != _COMPLETE:
+            group.attrs[_VARIABLES] = json.dumps([*self._known(), name])
 
     def _create_coordinate(self, group: zarr.Group, name: str, values: np.ndarray) -> None:
         made = group.create_array(
@@ -126,8 +141,21 @@ def _numbers(name: str, values: object) -> np.ndarray:
 def _array(group: zarr.Group, name: str) -> zarr.Array:
     found = group[name]
     if not isinstance(found, zarr.Array):
-        raise InputProblem(f"{name} in the store is no array; remove the folder")
+        raise InputProblem(f"{name} in the store is no array; remove the store, and start anew")
     return found
+
+
+@contextmanager
+def _undamaged(path: Path | None) -> Iterator[None]:
+    """Errors that a truncated or removed file gives, whatever their kind, in one line."""
+    try:
+        yield
+    except InputProblem:
+        raise
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        raise InputProblem(
+            f"{path} is damaged ({' '.join(str(error).split())}); remove it, and start anew"
+        ) from error
 
 
 def _existing(path: Path) -> zarr.Group:
