@@ -47,7 +47,7 @@ def advise(point: PhasePoint, memory_time: float) -> Advice:
     >>> from limitset.networks import gaussian_lstm
     >>> point = phase_point(gaussian_lstm(jax.random.key(0), 60, cell_gain=0.5))
     >>> round(advise(point, 100.0).value, 1)
-    2.0
+    1.9
     """
     if not 0 < memory_time < math.inf:
         raise InputProblem(f"memory is {memory_time}; give a positive, finite time")

@@ -101,7 +101,7 @@ def phase_point(
     >>> import jax
     >>> from limitset.networks import gaussian_gru
     >>> point = phase_point(gaussian_gru(jax.random.key(1), 60, gain=1.0))
-    >>> point.regime, round(point.theory.zero_edge, 3), point.theory.critical_gain
+    >>> point.regime, round(point.theory.zero_edge, 2), round(point.theory.critical_gain, 2)
     ('quiet', 0.75, 2.0)
 
     **Reference:** arXiv 2007.14823, 2002.00025.
