@@ -35,6 +35,7 @@ def test_a_constant_update_gate_has_the_exact_solution():
     assert abs(float(found.kurtosis) - 3) < 0.3
 
 
+@pytest.mark.slow
 def test_quiet_networks_are_quiet():
     found = maximal_exponent(GatedParameters(gain=1.0, update_gain=5.0), method=few())
     assert found.verdict is DynamicVerdict.CONVERGED

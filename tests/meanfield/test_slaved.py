@@ -69,6 +69,7 @@ def test_without_gates_the_variance_is_exact(gain: float, variance: float):
     assert float(slaved_energy(vanilla, variance * 1.01)) < 0
 
 
+@pytest.mark.slow
 def test_strong_inputs_leave_a_fixed_point():
     vanilla = GatedParameters(gain=1.5, open_update=True, open_output=True)
     found = slaved_state(vanilla, 1.0)
@@ -76,6 +77,7 @@ def test_strong_inputs_leave_a_fixed_point():
     assert slaved_state(vanilla, 0.01).is_chaotic
 
 
+@pytest.mark.slow
 def test_below_the_onset_there_is_none():
     found = slaved_state(GatedParameters(gain=1.7, output_gain=20.0))
     assert not found.is_chaotic and float(found.energy) < 0
