@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from limitset.training import (
     AssemblyCore,
@@ -62,8 +63,14 @@ def compiled_once(folder: Path) -> Iterator[None]:
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
     before = {name: getattr(jax.config, name) for name in settings}
+    _set(settings)
+    yield
+    _set(before)
+
+
+def _set(settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+    # JAX looks once whether there is a folder, and keeps the answer: programs of later tests would
+    # be written too, and writing some of them ends the process.
+    compilation_cache.reset_cache()

@@ -17,12 +17,17 @@ from tiny_training import compiled_once
 Command = Callable[..., Reply]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled programs are kept for the whole run."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(autouse=True)
+def compiled(programs: Path) -> Iterator[None]:
     """Runs of one shape are compiled once, in this process and in those that tests start."""
-    folder = tmp_path_factory.mktemp("compiled")
-    with compiled_once(folder):
-        yield folder
+    with compiled_once(programs):
+        yield
 
 
 @pytest.fixture

@@ -101,12 +101,12 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_model_of_one(compiled: Path, tmp_path: Path):
+def test_two_processes_train_the_model_of_one(programs: Path, tmp_path: Path):
     command = str(Path(sys.executable).with_name("limitset"))
     sizes = ["modules=1", "units=4", "epochs=3", "batch_size=358"]
     words = [command, "train", "digits", *(w for size in sizes for w in ("--set", size))]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "LIMITSET"))}
-    environment["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(programs)
 
     def start(place: Path, *more: object) -> subprocess.Popen[str]:
         return subprocess.Popen(

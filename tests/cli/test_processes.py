@@ -17,9 +17,9 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(compiled: Path) -> Iterator[None]:
+def environment(programs: Path) -> Iterator[None]:
     """The processes share what they compile, and hear Ctrl-C."""
-    ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
+    ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"] = str(programs)
     ENVIRONMENT["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     ENVIRONMENT["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     # A suite that runs in the background ignores Ctrl-C, and would hand that down.
