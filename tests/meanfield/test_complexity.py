@@ -15,6 +15,9 @@ from limitset.meanfield import (
 from limitset.networks import GatedParameters
 
 # Gain; mean-field value, annealed value and variance, of networks without gates.
+# Each compiles much.
+pytestmark = pytest.mark.slow
+
 VANILLA = [
     (1.2, 0.000237, 0.000881, 0.1218),
     (1.5, 0.002795, 0.007143, 0.2542),

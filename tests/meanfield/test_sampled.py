@@ -16,6 +16,9 @@ from limitset.meanfield import (
 )
 from limitset.networks import GatedParameters
 
+# Each compiles much.
+pytestmark = pytest.mark.slow
+
 MOVING = GatedParameters(update_gain=5.0, output_gain=10.0)
 LAGS = jnp.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0])
 
@@ -35,7 +38,6 @@ def test_a_constant_update_gate_has_the_exact_solution():
     assert abs(float(found.kurtosis) - 3) < 0.3
 
 
-@pytest.mark.slow
 def test_quiet_networks_are_quiet():
     found = maximal_exponent(GatedParameters(gain=1.0, update_gain=5.0), method=few())
     assert found.verdict is DynamicVerdict.CONVERGED
@@ -48,7 +50,6 @@ def test_the_same_key_gives_the_same_numbers():
     assert (found[0].state == found[1].state).all()
 
 
-@pytest.mark.slow
 def test_changes_between_iterations_are_no_solution():
     hasty = solve_correlations(
         GatedParameters(gain=5.0, update_gain=5.0),
@@ -84,7 +85,6 @@ def simulated(parameters: GatedParameters, size: int, seed: int) -> np.ndarray:
     return np.array([*found, np.mean(gates)])
 
 
-@pytest.mark.slow
 def test_gating_10_and_11_correlations_of_networks():
     """Sampling agrees with networks of 1,000 units, and the factorised closure does not."""
     found = solve_correlations(MOVING, method=Sampled(jax.random.key(1), step=0.1)).at(LAGS)
@@ -99,7 +99,6 @@ def test_gating_10_and_11_correlations_of_networks():
     assert mean[5] > 10 * float(approximate.state[5])
 
 
-@pytest.mark.slow
 def test_gating_19_sampled_exponents():
     """Within 10% of the exact one, and of 0.166 and 0.205, from networks of 2,000 and 1,000."""
     for numbers, expected in (

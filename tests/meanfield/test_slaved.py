@@ -10,6 +10,9 @@ import pytest
 from limitset.meanfield import chaos_gain, slaved_energy, slaved_gain, slaved_state
 from limitset.networks import ERF_PROBIT, GatedParameters, Nonlinearity
 
+# Each compiles much.
+pytestmark = pytest.mark.slow
+
 ONSETS = {
     2.0: 2.0,
     3.0: 2.0,
@@ -69,7 +72,6 @@ def test_without_gates_the_variance_is_exact(gain: float, variance: float):
     assert float(slaved_energy(vanilla, variance * 1.01)) < 0
 
 
-@pytest.mark.slow
 def test_strong_inputs_leave_a_fixed_point():
     vanilla = GatedParameters(gain=1.5, open_update=True, open_output=True)
     found = slaved_state(vanilla, 1.0)
@@ -77,7 +79,6 @@ def test_strong_inputs_leave_a_fixed_point():
     assert slaved_state(vanilla, 0.01).is_chaotic
 
 
-@pytest.mark.slow
 def test_below_the_onset_there_is_none():
     found = slaved_state(GatedParameters(gain=1.7, output_gain=20.0))
     assert not found.is_chaotic and float(found.energy) < 0
