@@ -30,6 +30,7 @@ from limitset.analysis._orthonormalise import CholeskyQR as CholeskyQR
 from limitset.analysis._orthonormalise import Householder as Householder
 from limitset.analysis._spectrum import LyapunovSpectrum as LyapunovSpectrum
 from limitset.analysis._spectrum import SpectrumVerdict as SpectrumVerdict
+from limitset.analysis._stepping import stepping as stepping
 from limitset.analysis._tangent_step import AbstractIntegrator as AbstractIntegrator
 from limitset.analysis._tangent_step import AdamsBashforth4 as AdamsBashforth4
 from limitset.analysis._tangent_step import EachStep as EachStep

@@ -31,7 +31,10 @@ from limitset.networks import (
 
 @dataclass(frozen=True)
 class Theory:
-    """What theory says of infinitely large cells with these gains and mean biases; in float64.
+    """What theory says of infinitely large cells with these gains and gates; in float64.
+
+    Gates have their mean biases. A bias of the candidate or of the state is left out: with one,
+    zero is no fixed point, and these numbers are those of the cell without it.
 
     **Arguments:**
 

@@ -9,20 +9,11 @@ import numpy as np
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.analysis import (
-    AbstractIntegrator,
-    AdamsBashforth4,
-    EachStep,
-    LyapunovSpectrum,
-    lyapunov_spectrum,
-)
+from limitset.analysis import LyapunovSpectrum, lyapunov_spectrum, stepping
 from limitset.dossier._ensemble import Theory, theory_of
 from limitset.dossier._gates import GateStatistics, gate_statistics, units_of
 from limitset.dossier._rest import Rest, eigenvalues_at, find_rest, in_float64
-from limitset.networks import RateNetwork
 
-# A tenth of the fastest time constant that the flows here have.
-_STEP = 0.1
 _TRANSIENT, _STEPS = 1000, 2000
 # Exponents nearer to zero than so many standard errors are called undecided.
 _ERRORS = 3.0
@@ -88,8 +79,9 @@ def phase_point(
 ) -> PhasePoint:
     """Where a GRU, LSTM, Elman cell, rate network or gated network is in the phase diagram.
 
-    Everything is about the network without input. Theory takes the gain and the mean bias of every
-    recurrent matrix as those of an ensemble.
+    Everything is about the network without input. Theory takes the gain of every recurrent matrix
+    and the mean bias of every gate as those of an ensemble, and the candidate or the state without
+    bias.
 
     **Arguments:** `system`; `exponents`, how many; `width`, what counts as a slow mode; `seed`, of
     the start, whose entries are standard normal.
@@ -110,14 +102,15 @@ def phase_point(
         raise InputProblem(f"width is {width}; give a number between 0 and 1")
     gates = gate_statistics(system)
     exact = in_float64(system)
+    stepped, integrator = stepping(exact)
     spectrum = lyapunov_spectrum(
-        exact,
+        stepped,
         jax.random.key(seed),
         count=exponents,
         inputs=jnp.zeros(system.input_size),
         steps=_STEPS,
         transient=_TRANSIENT,
-        integrator=_integrator(exact),
+        integrator=integrator,
     )
     is_discrete = isinstance(system, AbstractMap)
     late = eigenvalues_at(exact, spectrum.final_state)
@@ -132,10 +125,3 @@ def phase_point(
         width=width,
         slow_fraction=float(np.mean(np.abs(late - (1 if is_discrete else 0)) < width)),
     )
-
-
-def _integrator(system: AbstractFlow | AbstractMap) -> AbstractIntegrator:
-    if isinstance(system, AbstractMap):
-        return EachStep()
-    unit = float(system.time_constant) if isinstance(system, RateNetwork) else 1.0
-    return AdamsBashforth4(_STEP * unit)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from limitset.networks._activation import Pointwise
+from limitset.networks._activation import SIGMOID, TANH, Pointwise
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,6 @@ class Nonlinearity:
     unit_curvature: Pointwise
     gate: Pointwise
     gate_slope: Pointwise
-
-
-def _sech_squared(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    # 1 - tanh^2 loses all relative accuracy in saturation; this does not.
-    decay = jnp.exp(-2 * jnp.abs(x))
-    return 4 * decay / (1 + decay) ** 2
-
-
-def _tanh_curvature(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return -2 * jnp.tanh(x) * _sech_squared(x)
-
-
-def _logistic_slope(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return _sech_squared(x / 2) / 4
 
 
 def _erf(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -71,7 +57,12 @@ def _probit_slope(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 TANH_LOGISTIC = Nonlinearity(
-    "tanh_logistic", jnp.tanh, _sech_squared, _tanh_curvature, jax.nn.sigmoid, _logistic_slope
+    "tanh_logistic",
+    TANH.function,
+    TANH.derivatives[0],
+    TANH.derivatives[1],
+    SIGMOID.function,
+    SIGMOID.derivatives[0],
 )
 # Averages of these over Gaussian variables have closed forms; slopes at 0 are those of the pair
 # above.

@@ -13,7 +13,6 @@ from limitset.panels._panel import Effort as Effort
 from limitset.panels._panel import Report as Report
 from limitset.panels._panel import varied as varied
 from limitset.panels._proof import compute_proof as compute_proof
-from limitset.panels._proof import decay_gain as decay_gain
 from limitset.panels._registry import PANELS as PANELS
 from limitset.panels._registry import Panel as Panel
 from limitset.panels._spectra import compute_spectra as compute_spectra

@@ -10,17 +10,10 @@ import xarray
 from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
-from limitset.analysis import (
-    AbstractIntegrator,
-    AdamsBashforth4,
-    EachStep,
-    LyapunovSpectrum,
-    SpectrumVerdict,
-    lyapunov_spectrum,
-)
-from limitset.dynamics import AbstractFlow, AbstractMap, ExponentialEuler, discretise
+from limitset.analysis import SpectrumVerdict
 from limitset.meanfield import chaos_gain, fixed_points, phase_curves, zero_state_edge
-from limitset.networks import GatedNetwork, GatedParameters, random_gated_network
+from limitset.networks import GatedParameters
+from limitset.panels._ensemble import draw_network, largest_exponent
 from limitset.panels._panel import VARIABLES, Effort, Report, varied
 from limitset.sweeps import sweep
 
@@ -28,9 +21,6 @@ Scalar = Float[Array, ""]
 
 # Points of a theoretical curve, whatever the simulation's grid.
 _FINE = 121
-_STEP = 0.1
-# Steeper gates than this act as switches within a step: they get exponential steps.
-_STEEPEST = 50.0
 # Changes when what `_point` computes changes: stores of other versions are refused.
 _VERSION = "1"
 
@@ -118,54 +108,11 @@ def compute_diagram(
     return found.merge(_curves(plane)).assign_attrs(x=plane.x, y=plane.y, units=effort.units)
 
 
-def simulated_exponent(
-    parameters: GatedParameters,
-    input_variance: float,
-    *,
-    units: int,
-    time: float,
-    seed: int,
-    deviation: float = 1.0,
-) -> LyapunovSpectrum:
-    """The largest exponent of one network of an ensemble, started with this deviation."""
-    drawn, _ = jax.random.split(jax.random.key(seed))
-    network = random_gated_network(drawn, units, parameters, input_variance=input_variance)
-    return network_exponent(network, time=time, seed=seed, deviation=deviation)
-
-
-def network_exponent(
-    network: GatedNetwork, *, time: float, seed: int, deviation: float = 1.0
-) -> LyapunovSpectrum:
-    """The largest exponent of one network, started with this deviation of its state."""
-    _, started = jax.random.split(jax.random.key(seed))
-    start = deviation * jax.random.normal(started, (network.state_size,))
-    system, integrator = stepped(network)
-    return lyapunov_spectrum(
-        system,
-        start,
-        steps=round(time / _STEP),
-        transient=round(time / _STEP),
-        count=1,
-        integrator=integrator,
-        interval=10,
-        blocks=10,
-    )
-
-
-def stepped(
-    network: GatedNetwork,
-) -> tuple[AbstractFlow | AbstractMap, AbstractIntegrator]:
-    """What is stepped, and by which rule: steep gates need exponential steps."""
-    steep = max(float(network.parameters.update_gain), float(network.parameters.output_gain))
-    if steep > _STEEPEST:
-        return discretise(network, ExponentialEuler(_STEP)), EachStep(_STEP)
-    return network, AdamsBashforth4(_STEP)
-
-
 def _point(
     parameters: GatedParameters, input_variance: float, units: int, time: float, seed: int
 ) -> dict[str, float]:
-    found = simulated_exponent(parameters, input_variance, units=units, time=time, seed=seed)
+    network, start = draw_network(parameters, units=units, seed=seed, input_variance=input_variance)
+    found = largest_exponent(network, start, time)
     points = fixed_points(parameters, input_variance)
     zero = any(p.branch == "zero" for p in points)
     others = [p for p in points if p.branch != "zero"]

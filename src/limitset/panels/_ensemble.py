@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from limitset.analysis import LyapunovSpectrum, lyapunov_spectrum, stepping
 from limitset.dynamics import AbstractMap, ExponentialEuler, discretise
 from limitset.networks import GatedNetwork, GatedParameters, random_gated_network
 
@@ -20,6 +21,24 @@ def draw_network(
     drawn, started = jax.random.split(jax.random.key(seed))
     network = random_gated_network(drawn, units, parameters, input_variance=input_variance)
     return network, jax.random.normal(started, (3 * units,))
+
+
+def largest_exponent(
+    network: GatedNetwork, start: Float[Array, " n"], time: float
+) -> LyapunovSpectrum:
+    """The largest exponent over `time`, after a transient as long."""
+    system, integrator = stepping(network, STEP)
+    steps = round(time / integrator.step)
+    return lyapunov_spectrum(
+        system,
+        start,
+        steps=steps,
+        transient=steps,
+        count=1,
+        integrator=integrator,
+        interval=10,
+        blocks=10,
+    )
 
 
 def after(

@@ -9,8 +9,7 @@ import xarray
 from limitset.analysis import AdamsBashforth4, lyapunov_spectrum
 from limitset.meanfield import DynamicVerdict, Fourier, maximal_exponent
 from limitset.networks import GatedParameters
-from limitset.panels._diagram import simulated_exponent
-from limitset.panels._ensemble import STEP, draw_network, part_of
+from limitset.panels._ensemble import STEP, draw_network, largest_exponent, part_of
 from limitset.panels._panel import Effort, Report
 from limitset.sweeps import sweep
 
@@ -106,7 +105,8 @@ def _spectrum(
 
 def _large(seed: int, output_gain: float, units: int, time: float) -> Mapping[str, object]:
     parameters = _parameters(0.0, output_gain)
-    found = simulated_exponent(parameters, 0.0, units=units, time=time, seed=seed)
+    network, start = draw_network(parameters, units=units, seed=seed)
+    found = largest_exponent(network, start, time)
     return {
         "large_exponent": float(found.exponents[0]),
         "large_error": float(found.standard_errors[0]),

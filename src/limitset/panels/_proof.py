@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
@@ -11,10 +10,10 @@ from jaxtyping import Array, Float
 
 from limitset.analysis import find_hopf_points
 from limitset.meanfield import critical_gain, phase_curves
-from limitset.networks import GatedNetwork, GatedParameters, random_gated_network
-from limitset.panels._diagram import network_exponent
+from limitset.networks import GatedNetwork, GatedParameters
+from limitset.panels._ensemble import draw_network, largest_exponent
 from limitset.panels._panel import Effort, Report
-from limitset.proofs import Ball, HopfPoint, prove_hopf
+from limitset.proofs import HopfPoint, decay_gain, prove_hopf
 from limitset.sweeps import sweep
 
 _ENSEMBLE = GatedParameters(output_gain=5.0, update_gain=2.0)
@@ -48,16 +47,14 @@ def compute_proof(
     `undecided` (candidates without a proof), `decays_below` [verified], and `critical_gain` and
     `birth_gain` of the theory [float64].
 
-    Below `decays_below = 1 / rho(|J_h|)` every trajectory of this network decays, whatever its
-    gates: with `|J_h| v <= rho v`, `v > 0`, `max_i |h_i| / v_i` falls, since gates lie between 0
-    and 1 and `|phi(h)| <= gain |h|`.
+    Below `decays_below` every trajectory of this network decays: see `proofs.decay_gain`.
     """
-    drawn, _ = jax.random.split(jax.random.key(_SEED))
-    family = GainFamily(random_gated_network(drawn, effort.units, _ENSEMBLE))
+    network, start = draw_network(_ENSEMBLE, units=effort.units, seed=_SEED)
+    family = GainFamily(network)
 
     def point(gain: float, units: int, time: float) -> dict[str, float]:
         del units
-        found = network_exponent(family.at(gain), time=time, seed=_SEED)
+        found = largest_exponent(family.at(gain), start, time)
         return {
             "exponent": float(found.exponents[0]),
             "standard_error": float(found.standard_errors[0]),
@@ -76,22 +73,6 @@ def compute_proof(
         critical_gain=critical_gain(_ENSEMBLE),
         birth_gain=float(phase_curves(float(_ENSEMBLE.output_gain)).birth_gain),
     )
-
-
-def decay_gain(weight: Float[np.ndarray, "n n"]) -> float:
-    """A gain below which every trajectory decays, `1 / rho(|weight|)`, rounded down; verified.
-
-    `rho` is bounded by `max_i (|W| v)_i / v_i`, which holds for every positive `v`.
-
-    >>> decay_gain(np.array([[0.0, 0.5], [-0.5, 0.0]])) <= 2.0
-    True
-    """
-    size = np.abs(weight)
-    values, vectors = np.linalg.eig(size)
-    weights = np.maximum(np.abs(np.real(vectors[:, np.argmax(np.real(values))])), 1e-6)
-    vector = Ball.exact(weights)
-    radius = float((Ball.exact(size) @ vector / vector).upper().max())
-    return float((Ball.exact(1.0) / Ball.exact(radius)).lower()) if radius > 0 else np.inf
 
 
 def _prove(family: GainFamily) -> tuple[list[HopfPoint], int]:

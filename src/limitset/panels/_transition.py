@@ -17,8 +17,7 @@ from limitset.meanfield import (
 )
 from limitset.networks import GatedNetwork, GatedParameters
 from limitset.panels._bifurcations import chaos_variance, variance_of_states
-from limitset.panels._diagram import simulated_exponent
-from limitset.panels._ensemble import STEP, draw_network, part_of
+from limitset.panels._ensemble import STEP, draw_network, largest_exponent, part_of
 from limitset.panels._panel import Effort, Report
 from limitset.sweeps import sweep
 
@@ -115,7 +114,8 @@ def _exponent(
     seed: int, output_gain: float, input_variance: float, units: int, time: float
 ) -> Mapping[str, object]:
     parameters = GatedParameters(gain=_INPUT_GAIN, output_gain=output_gain)
-    found = simulated_exponent(parameters, input_variance, units=units, time=time, seed=seed)
+    network, start = draw_network(parameters, units=units, seed=seed, input_variance=input_variance)
+    found = largest_exponent(network, start, time)
     return {
         "exponent": float(found.exponents[0]),
         "standard_error": float(found.standard_errors[0]),

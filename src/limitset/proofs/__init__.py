@@ -19,6 +19,7 @@ from limitset.proofs._complex import complex_inverse as complex_inverse
 from limitset.proofs._complex import complex_solve as complex_solve
 from limitset.proofs._cycle import Cycle as Cycle
 from limitset.proofs._cycle import prove_cycle as prove_cycle
+from limitset.proofs._decay_gain import decay_gain as decay_gain
 from limitset.proofs._derivative import directional as directional
 from limitset.proofs._derivative import jacobian as jacobian
 from limitset.proofs._derivative import second_directional as second_directional
