@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # Before JAX and matplotlib are imported: no window, and one thread per worker process.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -39,6 +39,17 @@ hypothesis.settings.register_profile(
     "ci", hypothesis.settings.get_profile("local"), derandomize=True
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_file() -> Iterator[None]:
+    """Forgets compiled programs when a file is done.
+
+    Each holds several memory maps, of which Linux allows a process 65,530: with those of the whole
+    suite the compiler would fail, and take the process with it.
+    """
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture
