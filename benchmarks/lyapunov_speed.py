@@ -3,8 +3,9 @@
 50 exponents of 500 coupled units (a rate network with 500 states, and a gated network with 1,500)
 over 1,000 Runge-Kutta steps of 0.1. The peer is what one writes in JAX: `jax.linearize` of the
 step, `vmap` over the vectors, `jnp.linalg.qr` every 5 steps, all in one compiled scan, float64. The
-bound is the matrix products of the Runge-Kutta steps and nothing else. Exponents of all ways on
-one trajectory are compared. lyapax, pynamicalsys and jitcode run on 10 units where installed.
+bound is the matrix products of the Runge-Kutta steps and nothing else. Exponents of all ways are
+compared; Adams-Moulton steps follow a trajectory of their own, which parts from the others as
+chaotic ones do. lyapax, pynamicalsys and jitcode run on 10 units where installed.
 """
 
 import functools
@@ -20,6 +21,7 @@ import numpy as np
 from limitset.analysis import (
     AbstractIntegrator,
     AdamsBashforth4,
+    AdamsMoulton4,
     LyapunovSpectrum,
     RungeKutta4,
     lyapunov_spectrum,
@@ -41,6 +43,8 @@ WAYS: dict[str, tuple[AbstractIntegrator, str]] = {
     "limitset, Runge-Kutta, float32": (RungeKutta4(STEP), "float32"),
     "limitset, Adams-Bashforth": (AdamsBashforth4(STEP), "float64"),
     "limitset, Adams-Bashforth, float32": (AdamsBashforth4(STEP), "float32"),
+    "limitset, Adams-Moulton": (AdamsMoulton4(STEP), "float64"),
+    "limitset, Adams-Moulton, float32": (AdamsMoulton4(STEP), "float32"),
 }
 PEERS = {name: importlib.util.find_spec(name) for name in ("lyapax", "pynamicalsys", "jitcode")}
 

@@ -12,6 +12,7 @@ from limitset import InputProblem, RateNetwork
 from limitset._types import StepIndex
 from limitset.analysis import (
     AdamsBashforth4,
+    AdamsMoulton4,
     CholeskyQR,
     EachStep,
     Euler,
@@ -118,16 +119,45 @@ def test_linear_flow_is_exact_for_its_rule(integrator, step_factor):
     assert np.isclose(found.time, 40.0)
 
 
-def test_adams_bashforth_is_of_order_four():
+@pytest.mark.parametrize("rule", [AdamsBashforth4, AdamsMoulton4])
+def test_rules_that_look_back_are_of_order_four(rule):
     spiral = LinearFlow(jnp.array([[-0.2, 1.0], [-1.0, -0.2]]))
     errors = []
     for step in (0.1, 0.05):
         found = lyapunov_spectrum(
-            spiral, jnp.zeros(2), steps=400, transient=0, integrator=AdamsBashforth4(step)
+            spiral, jnp.zeros(2), steps=400, transient=0, integrator=rule(step)
         )
         errors.append(abs(found.exponents[0] + 0.2))
     assert 12 < errors[0] / errors[1] < 22
     assert errors[1] < 1e-5
+
+
+def test_adams_moulton_moves_states_with_order_four():
+    """Also from the first step on: its past is found by steps backwards."""
+    spiral = LinearFlow(jnp.array([[-0.2, 1.0], [-1.0, -0.2]]))
+    start, time = jnp.array([1.0, 0.5]), 8.0
+    exact = jax.scipy.linalg.expm(time * spiral.matrix) @ start
+    errors = []
+    for step in (0.1, 0.05):
+        found = lyapunov_spectrum(
+            spiral,
+            start,
+            steps=round(time / step),
+            transient=0,
+            tangent_transient=0,
+            blocks=8,
+            integrator=AdamsMoulton4(step),
+        )
+        errors.append(np.abs(found.final_state - exact).max())
+    assert 10 < errors[0] / errors[1] < 40
+    assert errors[1] < 1e-5
+
+
+def test_adams_moulton_refuses_inputs_that_change():
+    network, inputs = random_rate_network(jax.random.key(0), 2, 1), jnp.zeros((2000, 1))
+    changed = GOOD | {"integrator": AdamsMoulton4(0.1), "inputs": inputs}
+    with pytest.raises(InputProblem, match="looks back over steps"):
+        lyapunov_spectrum(network, jnp.zeros(2), **changed)
 
 
 def test_logistic_map_has_log_two():
@@ -283,7 +313,7 @@ def test_unusable_input(system, start, changed, message):
 
 @pytest.mark.parametrize("step", [0.0, -0.1, float("nan"), float("inf")])
 def test_unusable_steps(step):
-    for rule in (EachStep, Euler, RungeKutta4, AdamsBashforth4):
+    for rule in (EachStep, Euler, RungeKutta4, AdamsBashforth4, AdamsMoulton4):
         with pytest.raises(InputProblem, match="step is"):
             rule(step)
 

@@ -23,6 +23,10 @@ from limitset.analysis._hysteresis import activity as activity
 from limitset.analysis._hysteresis import hysteresis_sweep as hysteresis_sweep
 from limitset.analysis._lyapunov import finite_time_exponents as finite_time_exponents
 from limitset.analysis._lyapunov import lyapunov_spectrum as lyapunov_spectrum
+from limitset.analysis._memory_capacity import MemoryCapacity as MemoryCapacity
+from limitset.analysis._memory_capacity import memory_capacity as memory_capacity
+from limitset.analysis._multistep import AdamsBashforth4 as AdamsBashforth4
+from limitset.analysis._multistep import AdamsMoulton4 as AdamsMoulton4
 from limitset.analysis._orthonormalise import (
     AbstractOrthonormalisation as AbstractOrthonormalisation,
 )
@@ -32,7 +36,6 @@ from limitset.analysis._spectrum import LyapunovSpectrum as LyapunovSpectrum
 from limitset.analysis._spectrum import SpectrumVerdict as SpectrumVerdict
 from limitset.analysis._stepping import stepping as stepping
 from limitset.analysis._tangent_step import AbstractIntegrator as AbstractIntegrator
-from limitset.analysis._tangent_step import AdamsBashforth4 as AdamsBashforth4
 from limitset.analysis._tangent_step import EachStep as EachStep
 from limitset.analysis._tangent_step import Euler as Euler
 from limitset.analysis._tangent_step import RungeKutta4 as RungeKutta4

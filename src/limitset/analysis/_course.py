@@ -45,6 +45,11 @@ def lay_course(
     given = jnp.zeros(system.input_size, x.dtype) if inputs is None else inputs
     require_arrays(inputs=given)
     _check_inputs(system, given, inputs is None, total)
+    if given.ndim == 2 and not rule.takes_changing_inputs:
+        raise InputProblem(
+            f"{type(rule).__name__} looks back over steps, and inputs change between them; use "
+            "RungeKutta4(step), or one input of shape (m,)"
+        )
     widest = jnp.result_type(x, given, *jax.tree.leaves(eqx.filter(system, eqx.is_inexact_array)))
     if widest != x.dtype:
         raise InputProblem(

@@ -67,8 +67,9 @@ def lyapunov_spectrum(
       dtype, which must be that of the system. Growth is summed in float64 always.
     - `steps`: how many steps count at most; rounded up to whole blocks of whole intervals.
     - `count`: how many exponents, from the largest; all n if omitted.
-    - `integrator`: `RungeKutta4(step)`, `AdamsBashforth4(step)` or `Euler(step)` for a flow,
-      `EachStep(step)` for a map; `EachStep()`, exponents per step, if omitted.
+    - `integrator`: `RungeKutta4(step)`, `AdamsBashforth4(step)`, `AdamsMoulton4(step)` or
+      `Euler(step)` for a flow, `EachStep(step)` for a map; `EachStep()`, exponents per step, if
+      omitted.
     - `inputs`: one input for ever, shape (m,), or one for each step from the first of the
       transient on, shape (t, m), each held during its step.
     - `transient`: steps before anything is measured, for the state to reach its attractor.
@@ -347,6 +348,8 @@ def _drifts(found: LyapunovSpectrum) -> bool:
         ratio = np.abs(correlation) * np.sqrt((count - 2) / np.maximum(1 - correlation**2, 0))
     chance = 2 * student.sf(ratio, count - 2)
     half = count // 2
-    gap = np.abs(found.blocks[:half].mean(0) - found.blocks[half:].mean(0))
+    # Two halves that both fell to 0 differ by nothing that can be told: NaN is no drift.
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(found.blocks[:half].mean(0) - found.blocks[half:].mean(0))
     large = gap > _DRIFT_FLOOR * (1 + np.abs(found.exponents))
     return bool((large & (chance < _DRIFT_CHANCE)).any())

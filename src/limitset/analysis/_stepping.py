@@ -1,11 +1,7 @@
 """Which steps suit a network: as long as its own time constants and gates allow."""
 
-from limitset.analysis._tangent_step import (
-    AbstractIntegrator,
-    AdamsBashforth4,
-    EachStep,
-    System,
-)
+from limitset.analysis._multistep import AdamsBashforth4
+from limitset.analysis._tangent_step import AbstractIntegrator, EachStep, System
 from limitset.dynamics import AbstractMap, ExponentialEuler, discretise
 from limitset.networks import GatedNetwork, RateNetwork
 

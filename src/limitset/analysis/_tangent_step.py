@@ -20,11 +20,15 @@ Linearisation = tuple[State, Callable[[Frame], Frame]]
 
 
 class Tangents(eqx.Module):
-    """A state, tangent vectors as columns, and what a rule remembers of earlier steps."""
+    """A state, tangent vectors as columns, and what a rule remembers of earlier steps.
+
+    - `past`: of the vectors; `velocities`: of the state, the latest first.
+    """
 
     state: State
     frame: Frame
     past: tuple[Frame, ...] = ()
+    velocities: tuple[State, ...] = ()
 
     def turned(self, frame: Frame, triangle: Float[Array, "k k"]) -> "Tangents":
         """The same vectors in new coordinates: `frame` now stands for the old one times `R^-1`.
@@ -33,7 +37,8 @@ class Tangents(eqx.Module):
         """
         identity = jnp.eye(triangle.shape[0], dtype=triangle.dtype)
         inverse = jax.scipy.linalg.solve_triangular(triangle, identity)
-        return Tangents(self.state, frame, tuple(old @ inverse for old in self.past))
+        past = tuple(old @ inverse for old in self.past)
+        return Tangents(self.state, frame, past, self.velocities)
 
 
 class TangentSystem(eqx.Module):
@@ -61,6 +66,11 @@ class AbstractIntegrator(eqx.Module):
     """A rule that advances a state, alone or with tangent vectors, by `step` units of time."""
 
     step: eqx.AbstractVar[float]
+
+    @property
+    def takes_changing_inputs(self) -> bool:
+        """Whether inputs may change from step to step; rules that look back need them constant."""
+        return True
 
     @property
     @abc.abstractmethod
@@ -96,7 +106,7 @@ class EachStep(AbstractIntegrator):
     step: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
-        _check_step(self.step)
+        check_step(self.step)
 
     @property
     def kind(self) -> type[AbstractMap]:
@@ -128,7 +138,7 @@ class Euler(AbstractIntegrator):
     step: float = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        _check_step(self.step)
+        check_step(self.step)
 
     @property
     def kind(self) -> type[AbstractFlow]:
@@ -137,12 +147,12 @@ class Euler(AbstractIntegrator):
 
     def move(self, system: System, n: StepIndex, x: State, u: Input) -> State:
         """`x + step * velocity`."""
-        return x + self.step * _as_flow(system).velocity(_time(self, n, x), x, u)
+        return x + self.step * as_flow(system).velocity(time_of(self, n, x), x, u)
 
     def advance(self, tangent: TangentSystem, n: StepIndex, now: Tangents, u: Input) -> Tangents:
         """The same step, and its derivative."""
         x, Q = now.state, now.frame
-        velocity, push = tangent.linearise(_time(self, n, x), x, u, Q.dtype)
+        velocity, push = tangent.linearise(time_of(self, n, x), x, u, Q.dtype)
         return Tangents(x + self.step * velocity, Q + self.step * push(Q))
 
 
@@ -165,7 +175,7 @@ class RungeKutta4(AbstractIntegrator):
     step: float = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        _check_step(self.step)
+        check_step(self.step)
 
     @property
     def kind(self) -> type[AbstractFlow]:
@@ -174,16 +184,11 @@ class RungeKutta4(AbstractIntegrator):
 
     def move(self, system: System, n: StepIndex, x: State, u: Input) -> State:
         """The state after four stages."""
-        flow, h, t = _as_flow(system), self.step, _time(self, n, x)
-        k1 = flow.velocity(t, x, u)
-        k2 = flow.velocity(t + h / 2, x + h / 2 * k1, u)
-        k3 = flow.velocity(t + h / 2, x + h / 2 * k2, u)
-        k4 = flow.velocity(t + h, x + h * k3, u)
-        return x + h / 6 * (k1 + 2 * (k2 + k3) + k4)
+        return runge_kutta(as_flow(system), self.step, time_of(self, n, x), x, u)
 
     def advance(self, tangent: TangentSystem, n: StepIndex, now: Tangents, u: Input) -> Tangents:
         """State and vectors after the same four stages."""
-        h, t, x, Q = self.step, _time(self, n, now.state), now.state, now.frame
+        h, t, x, Q = self.step, time_of(self, n, now.state), now.state, now.frame
         k1, push = tangent.linearise(t, x, u, Q.dtype)
         K1 = push(Q)
         k2, push = tangent.linearise(t + h / 2, x + h / 2 * k1, u, Q.dtype)
@@ -197,66 +202,23 @@ class RungeKutta4(AbstractIntegrator):
         )
 
 
-class AdamsBashforth4(AbstractIntegrator):
-    """Runge-Kutta steps for the state, four-step Adams-Bashforth steps for the vectors.
-
-    One product of the Jacobian with all vectors a step instead of four, and order 4 as well: what
-    the vectors do along a trajectory is a linear equation, and its right-hand sides at the last
-    four states are remembered (and turned with the vectors). The error of a step is about forty
-    times that of `RungeKutta4`, and directions that contract faster than about `0.3 / step` are
-    not followed: for the first exponents of many, not for whole spectra. The first steps are of
-    order 1; keep a tangent transient.
-
-    **Arguments:** `step`, in units of time, positive.
-
-    >>> AdamsBashforth4(0.05).step
-    0.05
-
-    **Reference:** E. Hairer, S. Norsett and G. Wanner, Solving Ordinary Differential Equations I
-    (1993), section III.1.
-    """
-
-    step: float = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        _check_step(self.step)
-
-    @property
-    def kind(self) -> type[AbstractFlow]:
-        """Flows."""
-        return AbstractFlow
-
-    def move(self, system: System, n: StepIndex, x: State, u: Input) -> State:
-        """The state after the four stages of `RungeKutta4`."""
-        return RungeKutta4(self.step).move(system, n, x, u)
-
-    def begin(
-        self, tangent: TangentSystem, n: StepIndex, x: State, frame: Frame, u: Input
-    ) -> Tangents:
-        """As if the vectors had always changed as they do now."""
-        _, push = tangent.linearise(_time(self, n, x), x, u, frame.dtype)
-        K = push(frame)
-        return Tangents(x, frame, (-31 * K, 28 * K, -9 * K))
-
-    def advance(self, tangent: TangentSystem, n: StepIndex, now: Tangents, u: Input) -> Tangents:
-        """The state after four stages, the vectors after one product.
-
-        `55 K - 59 K1 + 37 K2 - 9 K3` with the products at this state and the three before; what is
-        remembered is what later steps will add of them, so that no array is only moved.
-        """
-        _, push = tangent.linearise(_time(self, n, now.state), now.state, u, now.frame.dtype)
-        K, (next1, next2, next3) = push(now.frame), now.past
-        frame = now.frame + self.step / 24 * (55 * K + next1)
-        x = self.move(tangent.system, n, now.state, u)
-        return Tangents(x, frame, (next2 - 59 * K, next3 + 37 * K, -9 * K))
+def runge_kutta(flow: AbstractFlow, h: float, t: Time, x: State, u: Input) -> State:
+    """The state `h` later, or earlier where `h` is negative, after four stages."""
+    k1 = flow.velocity(t, x, u)
+    k2 = flow.velocity(t + h / 2, x + h / 2 * k1, u)
+    k3 = flow.velocity(t + h / 2, x + h / 2 * k2, u)
+    k4 = flow.velocity(t + h, x + h * k3, u)
+    return x + h / 6 * (k1 + 2 * (k2 + k3) + k4)
 
 
-def _time(integrator: AbstractIntegrator, n: StepIndex, x: State) -> Float[Array, ""]:
+def time_of(integrator: AbstractIntegrator, n: StepIndex, x: State) -> Float[Array, ""]:
+    """The time at which step `n` begins."""
     # In the state's dtype: a float64 time would turn float32 states into float64.
     return jnp.asarray(n * integrator.step, x.dtype)
 
 
-def _as_flow(system: System) -> AbstractFlow:
+def as_flow(system: System) -> AbstractFlow:
+    """The same system, if it is a flow."""
     if not isinstance(system, AbstractFlow):
         raise InputProblem(f"{type(system).__name__} is no flow; use EachStep() for maps")
     return system
@@ -268,6 +230,7 @@ def _as_map(system: System) -> AbstractMap:
     return system
 
 
-def _check_step(step: float) -> None:
+def check_step(step: float) -> None:
+    """Refuse what is no length of a step."""
     if isinstance(step, bool) or not (isinstance(step, float | int) and 0 < step < math.inf):
         raise InputProblem(f"step is {step!r}; give a positive, finite number in units of time")

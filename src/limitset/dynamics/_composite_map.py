@@ -59,9 +59,7 @@ class CompositeMap(AbstractMap):
     def advance(self, n: StepIndex, x: State, u: Input) -> State:
         """The next state."""
         pieces = zip(self.parts, split_state(x, self.sizes), strict=True)
-        return jnp.concatenate([part.advance(n, piece, u) for part, piece in pieces]) @ (
-            self.mixing.T
-        )
+        return self.mixing @ jnp.concatenate([part.advance(n, piece, u) for part, piece in pieces])
 
 
 def discretise_composite(

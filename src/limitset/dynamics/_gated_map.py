@@ -52,7 +52,7 @@ class GatedMap(AbstractMap):
         gates, entering = self.units.enter(u)
         change = self.units.self_weight * self.units.activation(x) + entering - x
         local = x + (self.step * gates) * change
-        return local if self.propagator is None else local @ self.propagator.T
+        return local if self.propagator is None else self.propagator @ local
 
 
 def discretise_gated(flow: GatedRate | GatedAssembly, scheme: AbstractScheme) -> GatedMap:

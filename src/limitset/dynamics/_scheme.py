@@ -245,7 +245,7 @@ class SemiImplicitMap(AbstractMap):
     def advance(self, n: StepIndex, x: State, u: Input) -> State:
         """The next state; `n` is not used."""
         del n
-        return (self.keep * x + self.gain * self.assembly.drive(x, u)) @ self.propagator.T
+        return self.propagator @ (self.keep * x + self.gain * self.assembly.drive(x, u))
 
 
 class EulerAssemblyMap(AbstractMap):

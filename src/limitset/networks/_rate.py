@@ -121,9 +121,10 @@ class RateNetwork(AbstractFlow):
 
     def respond(self, x: State, entering: State) -> State:
         """The drive, for `entering = input_weight @ u + bias`."""
+        # Not `x @ weight.T`: for one state XLA would transpose the matrix at every step.
         if self.form is Form.HOPFIELD:
-            return self.activation(x) @ self.weight.T + entering
-        return self.activation(x @ self.weight.T + entering)
+            return self.weight @ self.activation(x) + entering
+        return self.activation(self.weight @ x + entering)
 
     def velocity(self, t: Time, x: State, u: Input) -> State:
         """`dx/dt`; autonomous, so `t` is not used."""
