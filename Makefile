@@ -24,7 +24,7 @@ demo: $(STAMPS)/base
 	$(BIN)/limitset demo --out limitset-demo
 
 test: $(STAMPS)/test
-	$(SINGLE_THREADED) $(BIN)/python -m pytest -n 2
+	$(SINGLE_THREADED) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
@@ -37,8 +37,9 @@ types: $(STAMPS)/dev $(STAMPS)/test
 docs: $(STAMPS)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Hours, not minutes: they train on permuted images and want `LIMITSET_DATA` or a network.
-TRAINING := $(addprefix benchmarks/,permuted_accuracy.py sparse_combo.py assembly_sweeps.py)
+# Hours, not minutes: most train on permuted images and want `LIMITSET_DATA` or a network.
+TRAINING := $(addprefix benchmarks/,permuted_accuracy.py sparse_combo.py assembly_sweeps.py \
+  initialisation_study.py)
 
 bench: $(STAMPS)/bench
 	@set -e; for file in $(filter-out $(TRAINING),$(wildcard benchmarks/[a-z]*.py)); do \

@@ -31,7 +31,7 @@ def test_benchmarks_are_found():
 
 
 # Each of several kinds of network compiles its own training step.
-LONG = ("permuted_accuracy", "sparse_combo")
+LONG = ("permuted_accuracy", "sparse_combo", "meanfield_speed", "initialisation_study")
 
 
 @pytest.mark.parametrize(

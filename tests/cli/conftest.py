@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax.numpy as jnp
-import jaxtyping
 import pytest
 
 from command_line import CONTRACTING, Reply, listing
@@ -28,14 +27,6 @@ def compiled(programs: Path) -> Iterator[None]:
     """Runs of one shape are compiled once, in this process and in those that tests start."""
     with compiled_once(programs):
         yield
-
-
-@pytest.fixture
-def untyped() -> Iterator[None]:
-    """As users run it: the suite's shape checks would come before the library's own messages."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

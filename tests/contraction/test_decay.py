@@ -26,7 +26,12 @@ from limitset.networks import Activation, Assembly, Elman, RateNetwork
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
 COUNT = 1000
-LATER = ("assembly_rotation", "assembly_exponential_euler")
+LATER = (
+    "assembly_rotation",
+    "assembly_exponential_euler",
+    "assembly_cayley",
+    "assembly_explicit_euler",
+)
 PAIRS, STEPS = 8, 10
 # Sums and maxima are measured in test_metzler.py.
 EUCLIDEAN = tuple(theorem for theorem in THEOREMS if theorem.name != "metzler")

@@ -11,6 +11,7 @@ from limitset.networks import GatedParameters
 GATED = GatedParameters(output_gain=10.0)
 
 
+@pytest.mark.slow
 def test_late_times_are_stationary_and_steps_of_second_order():
     exact = solve_correlations(GATED, method=Fourier()).at(jnp.array([0.0, 4.0])).state
     errors = []
