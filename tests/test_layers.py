@@ -12,19 +12,23 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"dynamics", "networks"},
     "checker": set(),
     "cli": {
-        "analysis", "checker", "contraction", "dossier", "dynamics", "io", "meanfield", "networks",
-        "panels", "proofs", "report", "sweeps", "training",
+        "analysis", "checker", "contraction", "dossier", "dynamics", "experiments", "io",
+        "meanfield", "networks", "panels", "proofs", "replication", "report", "sweeps", "training",
     },
     "contraction": {"dynamics", "networks", "proofs"},
     "dossier": {"analysis", "contraction", "dynamics", "io", "meanfield", "networks", "proofs"},
     "dynamics": {"networks"},
-    "io": {"contraction", "dynamics", "networks", "proofs"},
+    "experiments": {
+        "analysis", "dynamics", "networks", "proofs", "replication", "sweeps", "training",
+    },
+    "io": {"contraction", "dynamics", "networks", "proofs", "replication"},
     "meanfield": {"networks"},
     "networks": set(),
     "panels": {
         "analysis", "contraction", "dynamics", "meanfield", "networks", "proofs", "sweeps",
     },
     "proofs": {"dynamics", "networks"},
+    "replication": {"dynamics", "networks", "training"},
     "report": set(),
     "sweeps": set(),
     "training": {"contraction", "dynamics", "networks"},
@@ -43,7 +47,7 @@ CONFINED: dict[str, set[str]] = {
     "safetensors": {"io"},
     "sklearn": {"training"},
     "typer": {"cli"},
-    "xarray": {"cli", "panels", "report", "sweeps"},
+    "xarray": {"cli", "experiments", "panels", "report", "sweeps"},
     "zarr": {"sweeps"},
 }
 
