@@ -19,6 +19,8 @@ from limitset.checker._float32 import prove_float32
 from limitset.checker._hopf import prove_hopf
 from limitset.checker._model import compare_model, find_model
 from limitset.checker._network import Network
+from limitset.checker._positional import prove_positional
+from limitset.checker._replicator import prove_collapse, prove_fixed_point, prove_replicator
 from limitset.checker._systems import prove_theorem, read_system
 
 
@@ -40,6 +42,10 @@ _PROOFS = {
     "neimark_sacker": prove_bifurcation,
     "all_equilibria": prove_all_equilibria,
     "branch": prove_branch,
+    "replicator": prove_replicator,
+    "collapse": prove_collapse,
+    "fixed_point": prove_fixed_point,
+    "positional_replicators": prove_positional,
 }
 
 

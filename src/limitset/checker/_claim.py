@@ -11,6 +11,7 @@ from limitset.checker._document import require, take, take_list, take_real, take
 from limitset.checker._float32 import float32_keys
 from limitset.checker._hopf import CLAIM as HOPF
 from limitset.checker._network import Network
+from limitset.checker._particle_claim import PARTICLES
 
 _SHOWN = 4
 
@@ -24,6 +25,7 @@ def describe(document: dict[str, Any], network: Network, evidence: str) -> str:
     words["all_equilibria"] = _all_equilibria
     words |= {"cycle": _cycle}
     words |= {"branch": _branch}
+    words |= PARTICLES
     return f"{words[document['statement']](document)} [{evidence}]"
 
 

@@ -25,6 +25,10 @@ _KEYS = {
     "all_equilibria": "witness",
     "cycle": "",
     "branch": "family witness",
+    "replicator": "",
+    "collapse": "",
+    "fixed_point": "witness",
+    "positional_replicators": "witness",
 }
 
 

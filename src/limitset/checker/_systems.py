@@ -9,6 +9,7 @@ from limitset.checker._document import require, take
 from limitset.checker._gated import prove_input_gates, read_gated
 from limitset.checker._metzler import prove_metzler
 from limitset.checker._network import Network, read_network
+from limitset.checker._particle import read_particle
 from limitset.checker._ren import prove_ren, read_ren
 from limitset.checker._schemes import prove_backward_euler, prove_euler_step, read_implicit
 from limitset.checker._sector import prove_sector
@@ -25,6 +26,7 @@ _READERS: dict[str, Callable[[Any], Network]] = {
     "elman": read_network,
     "gated": read_gated,
     "ren": read_ren,
+    "particle": read_particle,
     "diagonal_recurrence": read_recurrence,
     "stack": lambda value: read_stack(value, read_system),
     "composite": lambda value: read_composite(value, read_system),

@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from limitset._result import InputProblem
 from limitset.cli._answer import Json
 
-prove = typer.Typer(help="Prove what a network does: equilibria, Hopf points, cycles, branches.")
+prove = typer.Typer(
+    help="Prove what a network does: equilibria, Hopf points, cycles, branches, replicators."
+)
 
 Model = Annotated[Path, typer.Argument(help="Model folder of a rate network, as a flow.")]
 Out = Annotated[
@@ -116,3 +119,36 @@ def branch(
     from limitset.cli._prove_branch import run_prove_branch
 
     raise typer.Exit(run_prove_branch(model, parameter, interval, state, step, out, as_json))
+
+
+@prove.command()
+def replicator(
+    model: Annotated[Path, typer.Argument(help="Model folder of a particle, or of an organism.")],
+    within: Annotated[
+        float, typer.Option(help="How far from the stored weights the replicator may be.")
+    ] = 1e-3,
+    positional: Annotated[
+        bool,
+        typer.Option("--positional", help="List all replicators that are linear in their places."),
+    ] = False,
+    reach: Annotated[float, typer.Option(help="With --positional: the largest size.")] = 10.0,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="Prove instead how small weights collapse to zero.")
+    ] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Prove that an exact self-replicator lies near a particle's weights, and how stable it is."""
+    from limitset.cli._prove_replicator import (
+        run_prove_collapse,
+        run_prove_positional,
+        run_prove_replicator,
+    )
+
+    if positional and collapse:
+        raise InputProblem("--positional and --collapse came together; give one of them")
+    if positional:
+        raise typer.Exit(run_prove_positional(model, reach, out, as_json))
+    if collapse:
+        raise typer.Exit(run_prove_collapse(model, out, as_json))
+    raise typer.Exit(run_prove_replicator(model, within, out, as_json))

@@ -160,7 +160,8 @@ def certify(
     if refuted is not None:
         return replace(refuted, tried=tuple(tried))
     if not tried:
-        kinds = "the networks of limitset.networks but GRUs, LSTM and GatedNetwork, and their maps"
+        others = "GRUs, LSTM, CellStack and GatedNetwork"
+        kinds = f"the networks of limitset.networks but {others}, and their maps"
         return Unknown(f"no theorem speaks about {type(system).__name__}; those here cover {kinds}")
     reason = "; ".join(f"{a.theorem}: {a.reason}" for a in tried)
     return Unknown(reason, tuple(tried), system, metric)
@@ -199,6 +200,8 @@ def _check(
             raise InputProblem("a time constant is 0; give a positive one")
     for path, leaf in jax.tree_util.tree_leaves_with_path(system):
         values = np.asarray(leaf)
+        if values.dtype == bool:  # Truth values say which parts are there.
+            continue
         if values.dtype not in (np.float32, np.float64):
             raise InputProblem(
                 f"{jax.tree_util.keystr(path)} has dtype {values.dtype}; certify needs float32 or "

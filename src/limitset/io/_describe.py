@@ -27,6 +27,8 @@ from limitset.io._describe_cell import (
 from limitset.io._describe_composite import describe_composite, rebuild_composite
 from limitset.io._describe_gated import describe_gated, rebuild_gated
 from limitset.io._describe_gated_network import describe_gated_network, rebuild_gated_network
+from limitset.io._describe_organism import describe_organism, rebuild_organism
+from limitset.io._describe_particle import describe_particle, rebuild_particle
 from limitset.io._describe_rate import (
     describe_assembly,
     describe_rate,
@@ -57,6 +59,7 @@ from limitset.networks import (
     ResetBeforeGRU,
     Stack,
 )
+from limitset.replication import Organism, Particle
 
 _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Config, Tensors]]] = {
     RateNetwork: describe_rate,
@@ -80,6 +83,8 @@ _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Co
     GRU: describe_cell,
     LSTM: describe_cell,
     ResetBeforeGRU: describe_reset_before,
+    Particle: describe_particle,
+    Organism: describe_organism,
 }
 _REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMap]] = {
     "rate": rebuild_rate,
@@ -94,6 +99,8 @@ _REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMa
     "gru": rebuild_cell,
     "lstm": rebuild_cell,
     "reset_before_gru": rebuild_reset_before,
+    "particle": rebuild_particle,
+    "organism": rebuild_organism,
 }
 
 

@@ -16,30 +16,45 @@ from limitset.io._cycle_certificate import cycle_fields
 from limitset.io._equilibrium_certificate import equilibrium_fields
 from limitset.io._hopf_certificate import all_hopf_fields, hopf_fields
 from limitset.io._proof_entries import fitting
+from limitset.io._replicator_certificate import ParticleRecord, particle_fields
 from limitset.networks import RateFamily, RateNetwork
 from limitset.proofs import (
     AllEquilibria,
+    AllPositionalReplicators,
     AllPureHopf,
+    CollapseBall,
     Cycle,
     Equilibrium,
     Flip,
     Fold,
     HopfPoint,
+    MapFixedPoint,
     NeimarkSacker,
     Pitchfork,
     ProvedBranch,
+    Replicator,
 )
+from limitset.replication import Particle
 
 Input = Float[np.ndarray, " m"]
 Corner = Float[np.ndarray, " n"]
 Bifurcation = Fold | Pitchfork | Flip | NeimarkSacker
-Record = Equilibrium | AllEquilibria | Cycle | HopfPoint | AllPureHopf | Bifurcation | ProvedBranch
+Record = (
+    Equilibrium
+    | AllEquilibria
+    | Cycle
+    | HopfPoint
+    | AllPureHopf
+    | Bifurcation
+    | ProvedBranch
+    | ParticleRecord
+)
 Family = RateFamily | MapFamily | BiasFamily
 
 
 def write_proof(
     record: Record,
-    subject: RateNetwork | Family,
+    subject: RateNetwork | Family | Particle,
     path: str | Path,
     *,
     input: Input | None = None,
@@ -55,7 +70,8 @@ def write_proof(
 
     - `record`: what a `prove_` function returned.
     - `subject`: what it was proved for: a `RateNetwork` for equilibria, cycles and `AllPureHopf`,
-      otherwise a family: `RateFamily`, `BiasFamily`, or `MapFamily` for maps.
+      a `Particle` for replicators and fixed points of self-application, otherwise a family:
+      `RateFamily`, `BiasFamily`, or `MapFamily` for maps.
     - `path`: by custom in `MODEL/certificates/`.
     - `input`: the constant input of equilibria and cycles, zero if omitted.
     - `box`: the box in which all equilibria were sought, the whole space if omitted.
@@ -84,7 +100,7 @@ def write_proof(
 
 def proof_document(
     record: Record,
-    subject: RateNetwork | Family,
+    subject: RateNetwork | Family | Particle,
     *,
     input: Input | None = None,
     box: tuple[Corner, Corner] | None = None,
@@ -95,6 +111,8 @@ def proof_document(
         fields = hopf_fields(record, subject)
     elif isinstance(record, Bifurcation):
         fields = bifurcation_fields(record, _family(record, subject))
+    elif isinstance(record, Replicator | MapFixedPoint | CollapseBall | AllPositionalReplicators):
+        fields = particle_fields(record, fitting(record, subject, Particle))
     elif isinstance(record, ProvedBranch):
         fields = branch_fields(record, _family(record, subject))
     else:
@@ -110,7 +128,8 @@ def proof_document(
     return sealed(fields, model)
 
 
-def _family(record: Record, subject: RateNetwork | Family) -> Family:
+def _family(record: Record, subject: RateNetwork | Family | Particle) -> Family:
     """The subject, if it is a family of any kind."""
-    plain = isinstance(subject, RateNetwork)
-    return fitting(record, subject, RateFamily) if plain else subject
+    if isinstance(subject, RateNetwork | Particle):
+        return fitting(record, subject, RateFamily)
+    return subject

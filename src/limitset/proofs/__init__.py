@@ -14,6 +14,8 @@ from limitset.proofs._branch import EventKind as EventKind
 from limitset.proofs._branch import ProvedBranch as ProvedBranch
 from limitset.proofs._branch import UndecidedPiece as UndecidedPiece
 from limitset.proofs._branch import prove_branch as prove_branch
+from limitset.proofs._collapse import CollapseBall as CollapseBall
+from limitset.proofs._collapse import prove_collapse_ball as prove_collapse_ball
 from limitset.proofs._complex import ComplexBall as ComplexBall
 from limitset.proofs._complex import complex_inverse as complex_inverse
 from limitset.proofs._complex import complex_solve as complex_solve
@@ -53,6 +55,8 @@ from limitset.proofs._linalg import smallest_eigenvalue_lower as smallest_eigenv
 from limitset.proofs._linalg import two_norm_upper as two_norm_upper
 from limitset.proofs._linalg import verified_inverse as verified_inverse
 from limitset.proofs._linalg import verified_solve as verified_solve
+from limitset.proofs._map_fixed_point import MapFixedPoint as MapFixedPoint
+from limitset.proofs._map_fixed_point import prove_map_fixed_point as prove_map_fixed_point
 from limitset.proofs._meanfield import AllMeanFieldRoots as AllMeanFieldRoots
 from limitset.proofs._meanfield import MeanFieldRoot as MeanFieldRoot
 from limitset.proofs._meanfield import MomentEnclosures as MomentEnclosures
@@ -79,6 +83,11 @@ from limitset.proofs._nonnegative import (
 from limitset.proofs._nonnegative import nonnegative_two_norm_upper as nonnegative_two_norm_upper
 from limitset.proofs._pitchfork import Pitchfork as Pitchfork
 from limitset.proofs._pitchfork import prove_symmetric_pitchfork as prove_symmetric_pitchfork
+from limitset.proofs._positional import AllPositionalReplicators as AllPositionalReplicators
+from limitset.proofs._positional import PositionalReplicator as PositionalReplicator
+from limitset.proofs._positional import (
+    prove_all_positional_replicators as prove_all_positional_replicators,
+)
 from limitset.proofs._pure_hopf import AllPureHopf as AllPureHopf
 from limitset.proofs._pure_hopf import PureHopfPoints as PureHopfPoints
 from limitset.proofs._pure_hopf import UndecidedHopf as UndecidedHopf
@@ -86,6 +95,12 @@ from limitset.proofs._pure_hopf import prove_all_hopf as prove_all_hopf
 from limitset.proofs._refine_hopf import refine_hopf as refine_hopf
 from limitset.proofs._refusal import Reason as Reason
 from limitset.proofs._refusal import Refusal as Refusal
+from limitset.proofs._replicator import Replicator as Replicator
+from limitset.proofs._replicator import TrainingModes as TrainingModes
+from limitset.proofs._replicator import prove_replicator as prove_replicator
+from limitset.proofs._replicator_batch import (
+    bound_replicator_distances as bound_replicator_distances,
+)
 from limitset.proofs._selftest import UnsoundArithmetic as UnsoundArithmetic
 from limitset.proofs._selftest import require_sound_arithmetic as require_sound_arithmetic
 from limitset.proofs._spectrum import Spectrum as Spectrum

@@ -20,6 +20,8 @@ class Reason(enum.StrEnum):
     NONFINITE = "nonfinite"
     UNSUPPORTED_PRIMITIVE = "unsupported_primitive"
     BRANCH_UNDECIDED = "branch_undecided"
+    NOT_NEAR = "not_near"
+    NOT_CONTRACTING = "not_contracting"
 
 
 @dataclass(frozen=True)
