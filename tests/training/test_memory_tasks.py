@@ -1,4 +1,4 @@
-"""Copying and adding: what is asked follows from the inputs, at a distance."""
+"""Copying, adding and flip-flops: what is asked follows from the inputs, at a distance."""
 
 from collections.abc import Iterator
 
@@ -17,6 +17,7 @@ from limitset.training import (
     find_task,
     make_adding_task,
     make_copy_task,
+    make_flip_flop_task,
     training_loss,
 )
 
@@ -47,7 +48,24 @@ def test_adding_asks_for_the_sum_of_the_marked_numbers():
     assert np.allclose((numbers * marks).sum(1), train.labels)
 
 
-@pytest.mark.parametrize("make", [make_copy_task, make_adding_task])
+def test_copying_of_fewer_symbols():
+    train = make_copy_task(blanks=4, samples=20, symbols=3).train
+    assert train.inputs.shape == (20, 10, 10)
+    assert np.array_equal(train.labels[:, -3:], train.inputs.argmax(-1)[:, :3])
+    assert (train.labels[:, :-3] == -1).all() and train.inputs[:, 6, 9].all()
+
+
+def test_flip_flops_ask_for_the_last_pulse():
+    train = make_flip_flop_task(steps=12, interval=6.0, samples=3000, seed=2).train
+    pulses = train.inputs[..., 0]
+    last = [row[np.flatnonzero(row)[-1]] for row in pulses]
+    assert np.array_equal(train.labels, last)
+    alone = 1 - (1 - 1 / 6) ** 12
+    assert (pulses != 0).mean() == pytest.approx(1 / 6 + (1 - alone) / 12, abs=0.01)
+    assert np.mean(train.labels**2) == pytest.approx(1 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("make", [make_copy_task, make_adding_task, make_flip_flop_task])
 def test_tasks_are_repeatable_and_their_parts_differ(make):
     first, again, other = make(samples=20), make(samples=20), make(samples=20, seed=1)
     assert np.array_equal(first.train.inputs, again.train.inputs)
@@ -63,11 +81,15 @@ def test_tasks_are_repeatable_and_their_parts_differ(make):
         lambda: make_copy_task(samples=9),
         lambda: make_adding_task(steps=1),
         lambda: make_adding_task(seed=-1),
+        lambda: make_copy_task(symbols=0),
+        lambda: make_flip_flop_task(steps=1),
     ],
 )
 def test_numbers_that_make_no_task(call):
     with pytest.raises(InputProblem, match="give at least"):
         call()
+    with pytest.raises(InputProblem, match="1 or more"):
+        make_flip_flop_task(interval=float("nan"))
 
 
 @pytest.mark.parametrize("name", ["copy", "adding"])

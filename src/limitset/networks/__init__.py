@@ -13,6 +13,9 @@ from ._activation import find_activation as find_activation
 from ._assembly import Assembly as Assembly
 from ._assembly import module_slices as module_slices
 from ._assembly import per_unit_constants as per_unit_constants
+from ._cell_stack import CellStack as CellStack
+from ._cell_stack import delay_line as delay_line
+from ._cell_stack import hidden_size as hidden_size
 from ._composite import Composite as Composite
 from ._composite import check_parts as check_parts
 from ._composite import flatten as flatten

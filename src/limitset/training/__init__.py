@@ -43,7 +43,15 @@ from ._loss import cross_entropy as cross_entropy
 from ._loss import training_loss as training_loss
 from ._memory_tasks import make_adding_task as make_adding_task
 from ._memory_tasks import make_copy_task as make_copy_task
+from ._memory_tasks import make_flip_flop_task as make_flip_flop_task
 from ._processes import meet_processes as meet_processes
+from ._random_memory import Recall as Recall
+from ._random_memory import draw_recall as draw_recall
+from ._random_memory import memory_border as memory_border
+from ._recall_training import RecallNetwork as RecallNetwork
+from ._recall_training import RecallRecipe as RecallRecipe
+from ._recall_training import RecallRun as RecallRun
+from ._recall_training import train_recall as train_recall
 from ._sparse_core import SparseCore as SparseCore
 from ._stack_core import StackCore as StackCore
 from ._tasks import TASKS as TASKS

@@ -1,14 +1,16 @@
-"""Synthetic sequences that cannot be understood without a long memory: copying and adding."""
+"""Synthetic sequences that cannot be understood without a memory: copy, add, flip-flop."""
 
 import numpy as np
 
 from limitset._result import InputProblem
 from limitset.training._datasets import Dataset, Split
 
-_SYMBOLS, _REMEMBERED = 8, 10
+_SYMBOLS = 8
 
 
-def make_copy_task(blanks: int = 100, samples: int = 10_000, seed: int = 0) -> Split:
+def make_copy_task(
+    blanks: int = 100, samples: int = 10_000, seed: int = 0, symbols: int = 10
+) -> Split:
     """Ten symbols, a silence, a signal; then the ten symbols have to be said again, in order.
 
     One-hot inputs of ten kinds: eight symbols, the blank, the signal. Sequences have
@@ -16,7 +18,7 @@ def make_copy_task(blanks: int = 100, samples: int = 10_000, seed: int = 0) -> S
     nothing is right in one of eight.
 
     **Arguments:** `blanks`, steps of silence, at least 1; `samples` for training, a tenth as many
-    for the test; `seed`.
+    for the test; `seed`; `symbols`, other than ten of them, at least 1.
 
     **Raises:** `InputProblem` for numbers that make no task.
 
@@ -26,16 +28,18 @@ def make_copy_task(blanks: int = 100, samples: int = 10_000, seed: int = 0) -> S
     (20, 25, 10)
     """
     _check(blanks, 1, samples, seed)
-    steps = blanks + 2 * _REMEMBERED
+    if not symbols >= 1:
+        raise InputProblem(f"{symbols} symbols came; give at least 1")
+    steps = blanks + 2 * symbols
 
     def part(name: str, count: int, stream: int) -> Dataset:
         rng = np.random.default_rng([seed, stream])
-        symbols = rng.integers(0, _SYMBOLS, (count, _REMEMBERED))
+        shown = rng.integers(0, _SYMBOLS, (count, symbols))
         kinds = np.full((count, steps), _SYMBOLS)
-        kinds[:, :_REMEMBERED] = symbols
-        kinds[:, -_REMEMBERED - 1] = _SYMBOLS + 1
+        kinds[:, :symbols] = shown
+        kinds[:, -symbols - 1] = _SYMBOLS + 1
         labels = np.full((count, steps), -1, np.int32)
-        labels[:, -_REMEMBERED:] = symbols
+        labels[:, -symbols:] = shown
         inputs = np.eye(_SYMBOLS + 2, dtype=np.float32)[kinds]
         return Dataset(inputs, labels, "copy", name)
 
@@ -70,6 +74,41 @@ def make_adding_task(steps: int = 200, samples: int = 20_000, seed: int = 0) -> 
         first, second = rng.integers(0, half, count), rng.integers(half, steps, count)
         marks[rows, first] = marks[rows, second] = 1
         return Dataset(np.stack([numbers, marks], -1), (numbers * marks).sum(1), "adding", name)
+
+    return Split(part("train", samples, 0), part("test", samples // 10, 1))
+
+
+def make_flip_flop_task(
+    steps: int = 200, interval: float = 20.0, samples: int = 20_000, seed: int = 0
+) -> Split:
+    """Rare pulses of either sign and any height in silence: how high was the last one?
+
+    One input: 0, or at random steps, once in `interval` steps on average, a pulse uniform in
+    [-1, 1]. There is at least one. A latch has to hold it, and to let go of it at the next pulse.
+    Answering 0 always has a mean squared error of 1/3.
+
+    **Arguments:** `steps`, at least 2; `interval`, at least 1; `samples` for training, a tenth as
+    many for the test; `seed`.
+
+    **Raises:** `InputProblem` for numbers that make no task.
+
+    **Reference:** Sussillo and Barak, Neural Computation 25 (2013), with pulses of any height.
+
+    >>> make_flip_flop_task(steps=6, samples=10).train.inputs.shape
+    (10, 6, 1)
+    """
+    _check(steps, 2, samples, seed)
+    if not 1 <= interval < np.inf:
+        raise InputProblem(f"interval is {interval}; give a number of steps, 1 or more")
+
+    def part(name: str, count: int, stream: int) -> Dataset:
+        rng = np.random.default_rng([seed, stream])
+        heights = rng.uniform(-1, 1, (count, steps)).astype(np.float32)
+        is_pulse = rng.random((count, steps)) < 1 / interval
+        is_pulse[np.arange(count), rng.integers(0, steps, count)] |= ~is_pulse.any(1)
+        last = steps - 1 - is_pulse[:, ::-1].argmax(1)
+        inputs = np.where(is_pulse, heights, 0)[..., None]
+        return Dataset(inputs, heights[np.arange(count), last], "flip_flop", name)
 
     return Split(part("train", samples, 0), part("test", samples // 10, 1))
 
