@@ -230,6 +230,23 @@ def phase(
 
 
 @app.command()
+def organism(
+    experiment: Annotated[str, typer.Argument(help="replicate, soup, addition, mnist, ...")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the experiment, as seeds=5.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for page, figures and store.")] = Path(
+        "limitset-organism"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Experiments with networks that replicate themselves, published numbers beside ours."""
+    from limitset.cli._organism import run_organism
+
+    raise typer.Exit(run_organism(experiment, settings or [], out, as_json))
+
+
+@app.command()
 def check(
     certificates: Annotated[list[Path], typer.Argument(help="Certificate files.")],
     model: Annotated[

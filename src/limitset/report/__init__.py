@@ -6,6 +6,7 @@ from ._correlations_figure import draw_correlations as draw_correlations
 from ._diagram_figure import draw_diagram as draw_diagram
 from ._dynamics_figures import draw_branch as draw_branch
 from ._dynamics_figures import draw_spectrum as draw_spectrum
+from ._experiment_figures import EXPERIMENT_DRAWINGS as EXPERIMENT_DRAWINGS
 from ._exponents_figure import draw_exponents as draw_exponents
 from ._figures import draw_recovery as draw_recovery
 from ._figures import draw_training as draw_training
