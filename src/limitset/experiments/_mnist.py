@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Int
+from scipy.stats import rankdata
 
 from limitset.experiments._experiment import Experiment, Report, Row
 from limitset.experiments._image_organism import (
@@ -47,6 +48,8 @@ _VERSION = "1"
 # Plain twins learn at the organism's rate times these: a particle's weight is a product, and moves
 # faster than a number.
 _TWIN_RATES = (1.0, 10.0, 100.0)
+# Deviations of pixels between 0 and 1: of those that hardly change, and of those that do.
+_STILL, _LIVELY = 0.02, 0.1
 _RULES = {
     "edge_weight": PruningRule.EDGE_WEIGHT,
     "activity": PruningRule.ACTIVITY,
@@ -294,6 +297,7 @@ def rows_of_mnist(found: xarray.Dataset) -> tuple[Row, ...]:
             theirs["last_layer"],
             spread(at_last["layer_replicators"], ".0f"),
         ),
+        *_place_rows(found),
         *_projection_rows(found, particles),
         *_twin_rows(found),
     )
@@ -302,6 +306,25 @@ def rows_of_mnist(found: xarray.Dataset) -> tuple[Row, ...]:
 def _with_median(values: xarray.DataArray) -> str:
     """What is published of accuracies are medians."""
     return f"{spread(values, '.4f')}, median {float(values.median()):.4f}"
+
+
+def _place_rows(found: xarray.Dataset) -> tuple[Row, ...]:
+    """Where replicators are: by what a pixel does, and by what the task asks of a particle."""
+    cells = float(found["layer_particles"].isel(seed=0, layer=0)) / found["place"][0].count()
+    rows = []
+    for words, chosen in (
+        (f"below {_STILL}", found["deviation"] < _STILL),
+        (f"above {_LIVELY}", found["deviation"] > _LIVELY),
+    ):
+        share = (found["place"] / cells).where(chosen).mean(("row", "column"))
+        words = f"part that replicates behind pixels of a deviation {words}"
+        rows.append(Row(words, "-", spread(share, ".3f")))
+    ranks = [
+        np.corrcoef(rankdata(one["error"]), rankdata(one["slope"]))[0, 1]
+        for one in (found.isel(seed=k) for k in range(found.sizes["seed"]))
+    ]
+    words = "rank correlation of replication error and |dloss/dkappa_4|"
+    return *rows, Row(words, "-", spread(xarray.DataArray(ranks, dims="seed"), ".2f"))
 
 
 def _projection_rows(found: xarray.Dataset, particles: int) -> tuple[Row, ...]:
