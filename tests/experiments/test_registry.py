@@ -10,7 +10,7 @@ from limitset.report import EXPERIMENT_DRAWINGS
 
 
 def test_names_are_those_of_the_command():
-    names = {"replicate", "soup", "addition", "mnist", "prune", "robustness", "memory"}
+    names = {"replicate", "soup", "addition", "mnist", "prune", "robustness", "memory", "goals"}
     assert set(EXPERIMENTS) == names
     assert set(EXPERIMENT_DRAWINGS) == names
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())

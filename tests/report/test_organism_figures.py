@@ -90,3 +90,15 @@ def test_pruning_says_every_rule():
     assert text.count("[sampled]") == 7 and "trained anew" in text
     (without,) = EXPERIMENT_DRAWINGS["prune"](found.assign(rewound=found["rewound"] * np.nan))
     assert "trained anew" not in words(without)
+
+
+def test_goals_has_a_picture_for_each_width():
+    shape = ("seed", "width", "step")
+    values = np.linspace(0, 1, 12).reshape(2, 2, 3)
+    found = xarray.Dataset(
+        {"both": (shape, values), "replicate": (shape, values), "alone": (shape, values / 2)},
+        coords={"seed": [0, 1], "width": [3, 5], "step": [10, 20, 30]},
+    )
+    (figure,) = EXPERIMENT_DRAWINGS["goals"](found)
+    text = words(figure)
+    assert "width 3" in text and "width 5" in text and text.count("[sampled]") == 2

@@ -231,7 +231,12 @@ def phase(
 
 @app.command()
 def organism(
-    experiment: Annotated[str, typer.Argument(help="replicate, soup, addition, mnist, ...")],
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            help="replicate, soup, goals, addition, mnist, prune, robustness or memory."
+        ),
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the experiment, as seeds=5.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from limitset.experiments._addition import ADDITION
 from limitset.experiments._experiment import Experiment
+from limitset.experiments._goals import GOALS
 from limitset.experiments._memory import MEMORY
 from limitset.experiments._mnist import MNIST
 from limitset.experiments._prune import PRUNE
@@ -17,6 +18,7 @@ _ALL: tuple[Experiment, ...] = (
     PRUNE,
     ROBUSTNESS,
     MEMORY,
+    GOALS,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import xarray
 
 from limitset.report._addition_figure import draw_addition
+from limitset.report._goals_figure import draw_goals
 from limitset.report._memory_distance_figure import draw_memory_distance
 from limitset.report._mnist_figure import draw_mnist
 from limitset.report._prune_figure import draw_prune
@@ -21,4 +22,5 @@ EXPERIMENT_DRAWINGS: dict[str, Callable[[xarray.Dataset], tuple[str, ...]]] = {
     "prune": draw_prune,
     "robustness": draw_robustness,
     "memory": draw_memory_distance,
+    "goals": draw_goals,
 }
