@@ -30,8 +30,16 @@ def test_benchmarks_are_found():
     assert len(BENCHMARKS) >= 5
 
 
-# Each of several kinds of network compiles its own training step.
-LONG = ("permuted_accuracy", "sparse_combo", "meanfield_speed", "initialisation_study")
+# Each compiles much: training steps of several networks, or many ways to compute one thing.
+LONG = (
+    "initialisation_study",
+    "lyapunov_speed",
+    "meanfield_speed",
+    "parallel_in_time",
+    "permuted_accuracy",
+    "sparse_combo",
+    "train_speed",
+)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def stop_at_new_checkpoint(place: Path, sign: signal.Signals) -> tuple[int, str,
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_a_run_survives_ctrl_c_and_a_kill_bit_for_bit(tmp_path: Path):
     place = tmp_path / "broken"
     code, out, err = stop_at_new_checkpoint(place, signal.SIGINT)

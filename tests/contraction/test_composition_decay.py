@@ -111,6 +111,7 @@ def test_flows_decay_as_certified_over_many_draws():
     assert names.count("composition") > 30 and len(names) > 60
 
 
+@pytest.mark.slow
 def test_maps_decay_as_certified_over_many_draws():
     rng = np.random.default_rng(1)
     schemes = [SemiImplicit(0.2), Cayley(0.2), Rotation(0.2)]

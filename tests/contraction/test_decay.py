@@ -31,6 +31,7 @@ LATER = (
     "assembly_exponential_euler",
     "assembly_cayley",
     "assembly_explicit_euler",
+    "assembly_semi_implicit",
 )
 PAIRS, STEPS = 8, 10
 # Sums and maxima are measured in test_metzler.py.

@@ -2,11 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from limitset.meanfield import DynamicVerdict, Factorised, Fourier, solve_correlations
 from limitset.networks import ERF_PROBIT, GatedParameters
 
 
+@pytest.mark.slow
 def test_the_closed_form_twin_solves_its_own_equation():
     """Back through arcsines: the operator `1 - d^2 / a^2` of the solution is its drive."""
     found = solve_correlations(

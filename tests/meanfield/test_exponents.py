@@ -31,7 +31,13 @@ def vanilla(gain: float) -> GatedParameters:
 
 
 @pytest.mark.parametrize(
-    ("gain", "expected"), [(1.1, 0.00372), (1.5, 0.046746), (2.0, 0.112458), (3.0, 0.235460)]
+    ("gain", "expected"),
+    [
+        pytest.param(1.1, 0.00372, marks=pytest.mark.slow),
+        (1.5, 0.046746),
+        (2.0, 0.112458),
+        (3.0, 0.235460),
+    ],
 )
 def test_gating_06_exponent_without_gates(gain: float, expected: float):
     assert abs(exponent(vanilla(gain)) - expected) < 2e-5
@@ -40,7 +46,7 @@ def test_gating_06_exponent_without_gates(gain: float, expected: float):
 @pytest.mark.parametrize(
     ("gain", "output_gain", "output_time", "expected"),
     [
-        (3.0, 5.0, 1.0, 0.13217),
+        pytest.param(3.0, 5.0, 1.0, 0.13217, marks=pytest.mark.slow),
         (3.0, 10.0, 1.0, 0.18227),
         (3.0, 10.0, 3.0, 0.14455),
         (1.9, 20.0, 1.0, 0.13822),

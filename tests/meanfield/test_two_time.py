@@ -42,6 +42,7 @@ def test_an_input_that_is_a_straight_line_is_exact():
     assert np.allclose(found.state, jnp.outer(h, h), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_frozen_input_that_is_switched_on_ends_chaos():
     """Its variance is 0 until time 20, and 1 afterwards: correlations become constant."""
     vanilla = GatedParameters(gain=1.5, open_update=True, open_output=True)

@@ -98,6 +98,7 @@ print(json.dumps(answers))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_models():
     tests = Path(__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": str(tests), "JAX_PLATFORMS": "cpu"}
