@@ -18,9 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "contraction": {"dynamics", "networks", "proofs"},
     "dossier": {"analysis", "contraction", "dynamics", "io", "meanfield", "networks", "proofs"},
     "dynamics": {"networks"},
-    "experiments": {
-        "analysis", "dynamics", "networks", "proofs", "replication", "sweeps", "training",
-    },
+    "experiments": {"networks", "replication", "sweeps", "training"},
     "io": {"contraction", "dynamics", "networks", "proofs", "replication"},
     "meanfield": {"networks"},
     "networks": set(),

@@ -167,6 +167,13 @@ def test_logistic_map_has_log_two():
     assert low < np.log(2) < high
 
 
+def test_vectors_that_a_map_sends_to_zero_shrink_for_ever():
+    """Squares of squares underflow within a dozen steps, in all blocks that are measured."""
+    squares = Formula(lambda n, x: x**2, 1)
+    found = lyapunov_spectrum(squares, jnp.array([0.5]), steps=100, transient=50)
+    assert found.exponents.tolist() == [-np.inf] and found.final_state.tolist() == [0.0]
+
+
 def test_henon_map():
     found = lyapunov_spectrum(HENON, jnp.zeros(2), steps=20_000)
     assert abs(found.exponents[0] - 0.41922) < 4 * found.standard_errors[0] < 0.012

@@ -27,9 +27,10 @@ def test_most_particles_reach_both_goals(found: xarray.Dataset):
     assert (found["replicate"].diff("step") >= -0.1).all()
 
 
-def test_the_second_goal_does_not_hinder_the_first(found: xarray.Dataset):
+def test_the_second_goal_hastens_the_first(found: xarray.Dataset):
+    """As published, and by a margin that chance does not give 80 particles."""
     last = found.isel(step=-1)
-    assert abs(float((last["replicate"] - last["alone"]).mean())) < 0.25
+    assert float((last["replicate"] - last["alone"]).mean()) > 0.1
 
 
 def test_rows_name_every_width(found: xarray.Dataset):

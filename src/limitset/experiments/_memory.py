@@ -94,7 +94,6 @@ def compute_memory(
     - `squared_correlation` of answers and numbers [sampled].
     - `border`, over `layers` and `cells`: the last position that theory expects to be recalled.
     """
-
     sizes = range(1, settings.layers + 1), range(1, settings.cells + 1)
     found = sweep(
         _recall,
