@@ -191,10 +191,11 @@ def test_a_plane_with_inputs_has_a_point_everywhere():
 
 @pytest.mark.slow
 def test_curves_over_a_plane_take_less_than_a_minute():
-    start = time.perf_counter()
+    # Processor time: what else the machine does is not counted.
+    start = time.process_time()
     found = phase_curves(np.linspace(0, 30, 40)[:, None], output_bias=np.linspace(-1, 1, 40))
     assert found.birth_gain.shape == (40, 40)
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
 
 
 def test_unusable_numbers():
