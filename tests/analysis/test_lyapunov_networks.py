@@ -90,7 +90,10 @@ def test_gating_19_exponent_against_mean_field_theory():
     assert abs(found.exponents[0] / 0.1823 - 1) < 0.1
 
 
-PANELS = [(0, 0), (5, 0), (20, 0), (0, 10), (0, 20), (5, 10), (20, 10), (20, 20), (20, 30)]
+PANELS = [
+    (0.0, 0.0), (5.0, 0.0), (20.0, 0.0), (0.0, 10.0), (0.0, 20.0),
+    (5.0, 10.0), (20.0, 10.0), (20.0, 20.0), (20.0, 30.0),
+]  # fmt: skip
 
 
 @pytest.mark.slow
