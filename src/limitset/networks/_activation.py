@@ -1,11 +1,13 @@
 """Activations that know their slope interval, derivatives, and a bound on their values."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from limitset._result import InputProblem
@@ -121,9 +123,53 @@ IDENTITY = Activation(
 SILU = Activation("silu", jax.nn.silu)
 GELU = Activation("gelu", jax.nn.gelu)
 
+
+def leaky_relu(slope: float) -> Activation:
+    """`max(x, slope x)`: ReLU that never stops, so that contraction has a rate everywhere.
+
+    **Arguments:** `slope`, above 0 and at most 1. Its name is `leaky_relu:` and the slope.
+
+    **Raises:** `InputProblem` for another slope.
+
+    >>> leaky_relu(0.125).name, leaky_relu(0.125).slope_interval
+    ('leaky_relu:0.125', (0.125, 1.0))
+    """
+    if not 0 < slope <= 1:
+        raise InputProblem(f"the slope is {slope}; give a number above 0 and at most 1")
+    return _leaky_relu(float(slope))
+
+
+@functools.cache
+def _leaky_relu(slope: float) -> Activation:
+    # One object for one slope: static fields of modules are compared when programs are compiled.
+    # In float32 the slope that runs is the nearest one.
+    least = min(slope, float(np.float32(slope)))
+
+    def function(x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.maximum(x, slope * x)
+
+    def first(x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(x > 0, jnp.ones_like(x), jnp.full_like(x, slope))
+
+    flat = (first, jnp.zeros_like, jnp.zeros_like)
+    return Activation(f"leaky_relu:{slope!r}", function, (least, 1.0), flat)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     a.name: a for a in (TANH, RELU, SIGMOID, SOFTPLUS, IDENTITY, SILU, GELU)
 }
+
+
+def vanishes_at_zero_alone(activation: Activation) -> bool:
+    """Whether it is known that `phi(z) = 0` at `z = 0` and nowhere else.
+
+    >>> vanishes_at_zero_alone(TANH), vanishes_at_zero_alone(RELU)
+    (True, False)
+    """
+    if activation == TANH:
+        return True
+    slopes = activation.slope_interval
+    return slopes is not None and slopes[0] > 0 and activation.at_zero == 0
 
 
 def find_activation(activation: str | Activation) -> Activation:
@@ -136,9 +182,21 @@ def find_activation(activation: str | Activation) -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
+    kind, _, slope = activation.partition(":")
+    if kind == "leaky_relu":
+        return _read_leaky_relu(activation, slope)
     if activation not in ACTIVATIONS:
         raise InputProblem(
             f"activation {activation!r} is not known; use one of {', '.join(ACTIVATIONS)}, "
-            "or pass an `Activation`"
+            "leaky_relu:SLOPE, or pass an `Activation`"
         )
     return ACTIVATIONS[activation]
+
+
+def _read_leaky_relu(name: str, slope: str) -> Activation:
+    try:
+        return leaky_relu(float(slope))
+    except ValueError:
+        raise InputProblem(
+            f"activation {name!r} has no slope above 0 and at most 1; write leaky_relu:0.125"
+        ) from None
