@@ -287,6 +287,7 @@ POLYHEDRAL = tuple(
 
 # Theorem -> the file that measures the decay of the systems that only it speaks of.
 ELSEWHERE = {
+    "deep_block": "test_deep_blocks.py",
     "small_gain": "test_composition_decay.py",
     "composition": "test_composition_decay.py",
     "backward_euler": "test_schemes.py",

@@ -32,6 +32,7 @@ LATER = (
     "assembly_cayley",
     "assembly_explicit_euler",
     "assembly_semi_implicit",
+    "assembly_flow",
 )
 PAIRS, STEPS = 8, 10
 # Sums and maxima are measured in test_metzler.py.

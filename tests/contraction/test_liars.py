@@ -414,8 +414,9 @@ def test_nothing_samples_its_way_to_a_certificate():
         for name in names
         if "Certificate" in str(inspect.signature(getattr(contraction, name)).return_annotation)
     }
-    # Of these, only `certify` and `discrete_factor` start from a system; the others join proofs.
-    assert returning == {"certify", "compose", "compose_maps", "discrete_factor"}
+    # Of these, `compose` and `compose_maps` join proofs; the others start from a system.
+    blocks = {"certify_block", "certify_convergence", "certify_network"}
+    assert returning == {"certify", "compose", "compose_maps", "discrete_factor"} | blocks
     answer = certified(rate_network(np.zeros((2, 2))))
     assert answer.evidence is Evidence.VERIFIED
 

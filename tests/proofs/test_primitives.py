@@ -75,6 +75,75 @@ def put(x: Any) -> Any:
     return y
 
 
+KERNEL = np.random.default_rng(5).standard_normal((2, 2, 3, 3))
+# Padding, strides, dilations of image and kernel, groups.
+CONVOLUTIONS = (
+    (((1, 1), (1, 1)), (1, 1), (1, 1), (1, 1), 1),
+    (((2, 1), (0, 3)), (2, 3), (1, 2), (1, 1), 1),
+    (((3, 2), (2, 2)), (1, 2), (2, 1), (2, 1), 2),
+    (((3, 3), (2, -1)), (1, 1), (2, 2), (1, 1), 1),
+)
+
+
+def convolutions(x: Any, y: Any) -> Any:
+    """Two channels and a kernel that depends on the second one, in all ways."""
+    image, out = jnp.stack([x, y])[None], []
+    for padding, strides, inner, outer, groups in CONVOLUTIONS:
+        kernel = jnp.asarray(KERNEL[:, : 2 // groups])
+        out.append(
+            jax.lax.conv_general_dilated(
+                image, kernel, strides, padding, inner, outer, feature_group_count=groups
+            )
+        )
+    last = ("NHWC", "HWIO", "NHWC")
+    kernel = KERNEL.transpose(2, 3, 1, 0) * x[0, 0]
+    moved = image.transpose(0, 2, 3, 1)
+    out.append(jax.lax.conv_general_dilated(moved, kernel, (1, 1), "SAME", dimension_numbers=last))
+    return jnp.concatenate([part.ravel() for part in out])
+
+
+def arb_convolutions(x: Any, y: Any) -> Any:
+    image, out = np.stack([x, y]), []
+    for setting in CONVOLUTIONS:
+        out.extend(arb_convolution(image, arb_array(KERNEL[:, : 2 // setting[-1]]), *setting).flat)
+    same_size = (((1, 1), (1, 1)), (1, 1), (1, 1), (1, 1), 1)
+    last = arb_convolution(image, arb_array(KERNEL) * x[0, 0], *same_size)
+    return np.array([*out, *last.transpose(1, 2, 0).flat], dtype=object)
+
+
+def arb_convolution(
+    image: Any, kernel: Any, padding: Any, strides: Any, inner: Any, outer: Any, groups: int
+) -> Any:
+    """By the definition, entry by entry."""
+    spread: Any = np.full(
+        (len(image), *((n - 1) * d + 1 for n, d in zip(SHAPE, inner, strict=True))), zero()
+    )
+    spread[:, :: inner[0], :: inner[1]] = image
+    for axis, (low, high) in enumerate(padding, 1):
+        shape = list(spread.shape)
+        shape[axis] = max(low, 0)
+        spread = np.concatenate([np.full(shape, zero()), spread], axis)
+        shape[axis] = max(high, 0)
+        spread = np.concatenate([spread, np.full(shape, zero())], axis)
+        if high < 0:
+            spread = spread.take(range(spread.shape[axis] + high), axis)
+    reach = [2 * d + 1 for d in outer]
+    rows = range(0, spread.shape[1] - reach[0] + 1, strides[0])
+    columns = range(0, spread.shape[2] - reach[1] + 1, strides[1])
+    result = np.full((len(kernel), len(rows), len(columns)), zero())
+    for o, (i, row), (j, column) in itertools.product(
+        range(len(kernel)), enumerate(rows), enumerate(columns)
+    ):
+        first = o // (len(kernel) // groups) * kernel.shape[1]
+        seen = spread[
+            first : first + kernel.shape[1],
+            row : row + reach[0] : outer[0],
+            column : column + reach[1] : outer[1],
+        ]
+        result[o, i, j] = (seen * kernel[o]).sum()
+    return result
+
+
 def set_row(x: Any) -> Any:
     y = x.copy()
     y[1] = x[0]
@@ -163,6 +232,7 @@ CASES: dict[str, Case] = {
     "reduce_sum": Case(lambda x: x.sum(0) + x.sum(), lambda x: x.sum(0) + x.sum()),
     "reduce_max": Case(lambda x: x.max(1), lambda x: each(lambda u, v, w: u.max(v).max(w))(*x.T)),
     "reduce_min": Case(lambda x: x.min(1), lambda x: each(lambda u, v, w: u.min(v).min(w))(*x.T)),
+    "conv_general_dilated": Case(convolutions, arb_convolutions),
     "dot_general": Case(
         lambda x, y: (
             jnp.dot(x, W).sum()

@@ -54,11 +54,11 @@ class Float32Gap:
 
     def claim(self) -> str:
         """The claim in one line, with its condition; rounded to the side on which it stays true."""
-        gap = _rounded(self.gap, ROUND_CEILING, 3)
+        gap = rounded(self.gap, ROUND_CEILING, 3)
         claim = f"two runs of one input end within {gap} in the metric, for ever"
         if self.residual is None:
             return claim
-        return f"{claim}, if no step leaves a residual above {_rounded(self.residual, ROUND_FLOOR)}"
+        return f"{claim}, if no step leaves a residual above {rounded(self.residual, ROUND_FLOOR)}"
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class Certificate:
     def claim(self) -> str:
         """The claim in one line, with its evidence; rounded to the side on which it stays true."""
         if self.factor is None:
-            what = f"rate {_rounded(self.rate or 0.0, ROUND_FLOOR)}"
+            what = f"rate {rounded(self.rate or 0.0, ROUND_FLOOR)}"
         else:
-            what = f"factor {_rounded(self.factor, ROUND_CEILING)} per step"
+            what = f"factor {rounded(self.factor, ROUND_CEILING)} per step"
         return f"contracting, {what}, for all states and inputs [{self.evidence.label}]"
 
 
@@ -163,8 +163,8 @@ def require_certificate(given: object) -> Certificate:
     )
 
 
-def _rounded(number: float, direction: str, digits: int = 6) -> str:
-    """So many digits; all of them where a factor below 1 would not look like one."""
+def rounded(number: float, direction: str, digits: int = 6) -> str:
+    """A number in so many digits; in all of them where a factor below 1 would not look like one."""
     shown = Context(prec=digits, rounding=direction).create_decimal_from_float(number)
     if shown == 1 != number:
         shown = Context(prec=17, rounding=direction).create_decimal_from_float(number)

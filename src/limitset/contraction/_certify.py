@@ -14,9 +14,11 @@ from limitset.contraction._block_metric import BlockMaximumMetric, BlockMetric
 from limitset.contraction._cascade import Cascade
 from limitset.contraction._certificate import Answer, Unknown, frozen
 from limitset.contraction._composition import Composition
+from limitset.contraction._deep_block import DeepBlock
 from limitset.contraction._diagonal_linear import DiagonalLinear
 from limitset.contraction._euler_step import EulerStep
 from limitset.contraction._float32 import float32_gap
+from limitset.contraction._gram_metric import GramMetric
 from limitset.contraction._implicit import Implicit
 from limitset.contraction._input_gates import InputGates
 from limitset.contraction._instability import refute
@@ -43,13 +45,22 @@ from limitset.networks import (
     REN,
     Assembly,
     Composite,
+    Convolution,
+    DeepNetwork,
+    DenseOperator,
     DiagonalRecurrence,
     Elman,
+    EquilibriumBlock,
     GatedAssembly,
     GatedRate,
+    GradientBlock,
+    MeanPool,
+    NegativeGram,
     RateNetwork,
     Relay,
+    ResidualBlock,
     Stack,
+    UntiedBlock,
 )
 from limitset.proofs import require_sound_arithmetic
 
@@ -77,6 +88,7 @@ THEOREMS: tuple[AbstractTheorem, ...] = (
     SmallGain((*_PARTS, Cascade(_DIRECT), Metzler())),
     Metzler(),
     Cascade((*_DIRECT, EulerStep(_DIRECT))),
+    DeepBlock(),
 )
 
 # The classes that theorems speak of, systems and metrics: exactly these, no subclass.
@@ -98,10 +110,19 @@ _KNOWN = (
     ImplicitMap,
     Composite,
     CompositeMap,
+    ResidualBlock,
+    GradientBlock,
+    EquilibriumBlock,
+    UntiedBlock,
+    DenseOperator,
+    Convolution,
+    MeanPool,
+    NegativeGram,
     DiagonalMetric,
     QuadraticMetric,
     SumMetric,
     MaximumMetric,
+    GramMetric,
     BlockMetric,
     BlockMaximumMetric,
 )
@@ -180,6 +201,10 @@ def _altered_class(given: AbstractFlow | AbstractMap | AbstractMetric | None) ->
 def _check(
     system: AbstractFlow | AbstractMap, metric: AbstractMetric | None, input_bound: float | None
 ) -> None:
+    if isinstance(system, DeepNetwork):
+        raise InputProblem(
+            "a DeepNetwork came, whose stages differ; use certify_network, or certify its blocks"
+        )
     if not isinstance(system, AbstractFlow | AbstractMap):
         raise InputProblem(
             f"{type(system).__name__} came; certify needs a network, an assembly or a map"

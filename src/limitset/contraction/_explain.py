@@ -23,6 +23,7 @@ INEQUALITIES = {
     "backward_euler": "the flow contracts at the rate lam; the factor is 1 / (1 + step lam)",
     "diagonal_linear": "every |lambda| is below 1",
     "cascade": "every layer contracts by more than the relays from the layers below can add",
+    "deep_block": "the steps' matrices have norm below 1 in one metric, at all slopes",
     "euler_step": "the flow contracts at the rate lam, and step |J|_M^2 is below 2 lam",
 }
 

@@ -19,6 +19,11 @@ from limitset.proofs._collapse import prove_collapse_ball as prove_collapse_ball
 from limitset.proofs._complex import ComplexBall as ComplexBall
 from limitset.proofs._complex import complex_inverse as complex_inverse
 from limitset.proofs._complex import complex_solve as complex_solve
+from limitset.proofs._convolution_matrix import convolution_matrix as convolution_matrix
+from limitset.proofs._convolution_matrix import convolution_sources as convolution_sources
+from limitset.proofs._convolution_norm import convolution_norm_upper as convolution_norm_upper
+from limitset.proofs._convolution_norm import convolution_row_sums as convolution_row_sums
+from limitset.proofs._convolution_norm import gershgorin_norm_upper as gershgorin_norm_upper
 from limitset.proofs._cycle import Cycle as Cycle
 from limitset.proofs._cycle import prove_cycle as prove_cycle
 from limitset.proofs._decay_gain import decay_gain as decay_gain

@@ -352,16 +352,19 @@ def as_ball(value: "Ball | Exact") -> Ball:
 
 
 def _product(A: Ball, B: Ball) -> tuple[object, object]:
-    """Midpoint and radius of the matrix product.
+    """Midpoint and radius of the matrix product, or of each in two stacks of matrices.
 
     `|AB - fl(Am Bm)| <= |Am| (Br + (n+2) u |Bm|) + Ar (|Bm| + Br)`, with one product saved
     wherever a factor is a point.
     """
-    if A.ndim not in (1, 2) or B.ndim not in (1, 2) or A.shape[-1] != B.shape[0]:
+    few = A.ndim in (1, 2) and B.ndim in (1, 2)
+    stacked = A.ndim == B.ndim == 3 and len(A) == len(B)
+    if not (few or stacked) or A.shape[-1] != B.shape[-2 if stacked else 0]:
         raise InputProblem(
-            f"Matrix product of shapes {A.shape} and {B.shape}; both need 1 or 2 axes that match."
+            f"Matrix product of shapes {A.shape} and {B.shape}; both need 1 or 2 axes that match, "
+            "or 3 with as many matrices."
         )
-    n = B.shape[0]
+    n = A.shape[-1]
     gamma = (n + 2) * _U
     with np.errstate(all="ignore"):
         mid = A.mid @ B.mid

@@ -115,7 +115,15 @@ _COMPARED: dict[str, Function] = {
 _EXACT = MOVES.keys() | {
     *("add", "add_any", "sub", "mul", "div", "neg", "integer_pow", "square", "sqrt", "rsqrt"),
     *("exp", "expm1", "log", "log1p", "sin", "cos", "tanh_slope"),
-    *("dot_general", "reduce_sum", "cumsum", "select_n", "convert_element_type", "is_finite"),
+    *(
+        "dot_general",
+        "conv_general_dilated",
+        "reduce_sum",
+        "cumsum",
+        "select_n",
+        "convert_element_type",
+        "is_finite",
+    ),
     *("side", "requires"),
 }
 

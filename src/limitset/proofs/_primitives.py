@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from limitset.proofs._ball import Ball
+from limitset.proofs._convolution_rule import CONVOLUTIONS
 from limitset.proofs._functions import FUNCTIONS
 from limitset.proofs._moves import MOVES
 from limitset.proofs._value import (
@@ -27,7 +28,7 @@ from limitset.proofs._value import (
 
 Entries = Shaped[np.ndarray, "..."]
 
-RULES: dict[str, Rule] = dict(MOVES)
+RULES: dict[str, Rule] = MOVES | CONVOLUTIONS
 _rule = registrar(RULES)
 
 
