@@ -35,7 +35,7 @@ def limitset(
 ) -> Command:
     """Runs `limitset` with these words."""
     del untyped
-    for command in ("_demo", "_train", "_train_seeds"):
+    for command in ("_demo", "_train", "_train_deep", "_train_seeds"):
         # JAX has started in this process: its devices are what they are.
         monkeypatch.setattr(f"limitset.cli.{command}.set_up_processor", lambda: None)
 

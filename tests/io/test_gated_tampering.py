@@ -161,6 +161,7 @@ def float32_is_true(document: Document) -> bool:
     stored = document["network"]["tensors"].items()
     tensors = {name: tensor(one).astype(one["dtype"]) for name, one in stored}
     system = rebuild(document["network"]["config"], tensors)
+    assert isinstance(system, AbstractMap)
     metric = {key: tensor(one) for key, one in document["metric"].items() if key != "kind"}
     form = QuadraticMetric if "matrix" in metric else DiagonalMetric
     modules = document["witness"].get("modules", [])

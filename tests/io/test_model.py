@@ -281,12 +281,12 @@ def test_loading_imports_no_pickle_and_runs_no_code(
 
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(f"pickle.{name}", refuse)
-    assert load(folder).system.state_size == 5
+    assert isinstance(load(folder).system, Assembly)
 
 
 def test_text_that_is_not_ascii_survives(tmp_path: Path):
     folder = save(tmp_path / "mod\N{LATIN SMALL LETTER E WITH ACUTE}le", assembly())
-    assert load(str(folder)).system.state_size == 5
+    assert isinstance(load(str(folder)).system, Assembly)
 
 
 def test_another_function_under_a_known_name_is_refused(tmp_path: Path):

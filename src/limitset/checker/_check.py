@@ -14,6 +14,7 @@ from limitset.checker._bifurcation import prove_bifurcation
 from limitset.checker._branch import prove_branch
 from limitset.checker._claim import describe
 from limitset.checker._cycle import prove_cycle
+from limitset.checker._deep import prove_block, prove_network, prove_radius
 from limitset.checker._equilibrium import prove_equilibrium
 from limitset.checker._float32 import prove_float32
 from limitset.checker._hopf import prove_hopf
@@ -46,6 +47,9 @@ _PROOFS = {
     "collapse": prove_collapse,
     "fixed_point": prove_fixed_point,
     "positional_replicators": prove_positional,
+    "block": prove_block,
+    "network": prove_network,
+    "radius": prove_radius,
 }
 
 

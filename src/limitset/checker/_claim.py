@@ -7,6 +7,7 @@ from limitset.checker._all_equilibria import read_claim as read_all_equilibria
 from limitset.checker._bifurcation import KINDS, read_claim
 from limitset.checker._branch import CLAIM as BRANCH
 from limitset.checker._cycle import CLAIM as CYCLE
+from limitset.checker._deep_claim import DEEP
 from limitset.checker._document import require, take, take_list, take_real, take_tensor
 from limitset.checker._float32 import float32_keys
 from limitset.checker._hopf import CLAIM as HOPF
@@ -25,7 +26,7 @@ def describe(document: dict[str, Any], network: Network, evidence: str) -> str:
     words["all_equilibria"] = _all_equilibria
     words |= {"cycle": _cycle}
     words |= {"branch": _branch}
-    words |= PARTICLES
+    words |= PARTICLES | DEEP
     return f"{words[document['statement']](document)} [{evidence}]"
 
 

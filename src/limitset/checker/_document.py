@@ -29,6 +29,9 @@ _KEYS = {
     "collapse": "",
     "fixed_point": "witness",
     "positional_replicators": "witness",
+    "block": "metric witness",
+    "network": "witness",
+    "radius": "witness",
 }
 
 
@@ -134,11 +137,14 @@ def take_real(value: Any) -> float:
     return number
 
 
-def take_tensor(value: Any) -> Tensor:
-    """A tensor with finite entries; its length is compared before anything is decoded."""
+def take_tensor(value: Any, axes: int = 2) -> Tensor:
+    """A tensor with finite entries, of at most so many axes.
+
+    Its length is compared before anything is decoded.
+    """
     dtype, shape, data = take(value, "dtype shape data")
     sizes = all(type(size) is int and 0 <= size < 2**32 for size in take_list(shape))
-    require(sizes and len(shape) < 3 and dtype in tuple(_LAYOUTS), "a tensor is malformed")
+    require(sizes and len(shape) <= axes and dtype in tuple(_LAYOUTS), "a tensor is malformed")
     (code, width), count = _LAYOUTS[dtype], math.prod(shape)
     fits = isinstance(data, str) and len(data) == (count * width + 2) // 3 * 4
     raw = base64.b64decode(data, validate=True) if fits else b""

@@ -49,7 +49,7 @@ def read_particle(value: Any) -> Network:
     require(
         whole and len(sizes) > 2 and inputs >= QUESTION, "the sizes of a particle are malformed"
     )
-    known = position in _CODES and activation in tuple(_ACTIVATIONS)
+    known = position in _CODES and activation in tuple(SMOOTH)
     require(known, "the position code or the activation is unknown, or not smooth")
     require(isinstance(entries, dict), "the tensors are missing")
     tensors = {name: take_tensor(entry) for name, entry in entries.items()}
@@ -141,7 +141,7 @@ def kappa_gradient(particle: Particle, weights: Vector) -> arb_mat:
 
 def apply_itself(particle: Particle, weights: Vector) -> tuple[Vector, arb_mat]:
     """`T` and its derivative: each weight's row goes through the network, and back."""
-    parts, activate = cut(particle, weights), _ACTIVATIONS[particle.activation]
+    parts, activate = cut(particle, weights), SMOOTH[particle.activation]
     spare = [arb(0)] * (particle.shapes[0][1] - QUESTION)
     values, rows = [], []
     for i, place in enumerate(particle.places):
@@ -188,7 +188,8 @@ def _log_1p_exp(x: arb) -> arb:
     return x.exp().log1p() if x < 64 else x + (-x).exp().log1p()
 
 
-_ACTIVATIONS: dict[str, Callable[[arb], tuple[arb, arb]]] = {
+# Value and slope of the activations that have one everywhere.
+SMOOTH: dict[str, Callable[[arb], tuple[arb, arb]]] = {
     "identity": _identity,
     "tanh": _tanh,
     "sigmoid": _sigmoid,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from limitset.checker._blocks import BLOCK_KINDS, read_block, read_deep
 from limitset.checker._composition import prove_composition, prove_small_gain, read_composite
 from limitset.checker._contraction import prove_contraction
 from limitset.checker._document import require, take
@@ -27,6 +28,8 @@ _READERS: dict[str, Callable[[Any], Network]] = {
     "gated": read_gated,
     "ren": read_ren,
     "particle": read_particle,
+    **dict.fromkeys(BLOCK_KINDS, read_block),
+    "deep": read_deep,
     "diagonal_recurrence": read_recurrence,
     "stack": lambda value: read_stack(value, read_system),
     "composite": lambda value: read_composite(value, read_system),

@@ -6,23 +6,28 @@ from pathlib import Path
 from limitset._result import Evidence
 from limitset._system import AbstractFlow, AbstractMap
 from limitset.cli._answer import print_json
+from limitset.cli._certify_deep import run_certify_deep
 from limitset.contraction import Answer, Certificate, Refuted, certify, explain
 from limitset.io import load, write_certificate
+from limitset.networks import AbstractBlock, DeepNetwork
 
 
 def run_certify(folder: Path, out: Path | None, input_bound: float, as_json: bool) -> int:
     """Certify a model folder, write the certificate, print the answer; returns the exit code."""
     model = load(folder)
-    answer = certify(model.system, metric=model.metric, input_bound=input_bound)
+    system = model.system
+    if isinstance(system, AbstractBlock | DeepNetwork):
+        return run_certify_deep(folder, system, model.metric, out, as_json)
+    answer = certify(system, metric=model.metric, input_bound=input_bound)
     if not isinstance(answer, Certificate) and model.metric is not None:
         # The stored metric is a proposal; a theorem may do better with one of its own.
-        answer = certify(model.system, input_bound=input_bound)
+        answer = certify(system, input_bound=input_bound)
     path = None
     if isinstance(answer, Certificate):
         target = (folder / "certificates" if out is None else out) / "contraction.json"
         path = write_certificate(answer, target, model=folder)
     if as_json:
-        print_json(_as_json(model.system, answer, path))
+        print_json(_as_json(system, answer, path))
     else:
         print(explain(answer))
         if path is not None:

@@ -119,7 +119,7 @@ def demo(
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Argument(help="digits, smnist, psmnist, sfashion, ...")],
+    task: Annotated[str, typer.Argument(help="digits, smnist, psmnist, nais_mnist, ...")],
     out: Annotated[
         Path | None, typer.Option(help="Model folder; limitset-TASK if omitted.")
     ] = None,
@@ -139,15 +139,20 @@ def train(
     process: Annotated[int | None, typer.Option(help="Which of them this is, from 0.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a stable assembly on a task; interrupted runs go on where they stopped."""
+    """Train a stable network on a task; interrupted runs go on where they stopped."""
     from limitset.cli._meeting import meeting_of
     from limitset.cli._train import run_train
+    from limitset.cli._train_deep import run_train_deep
     from limitset.cli._train_seeds import run_train_seeds
 
     folder = Path(f"limitset-{task}") if out is None else out
     words = settings or []
     meeting = meeting_of(coordinator, processes, process)
     flags = {"overwrite": overwrite, "as_json": as_json}
+    if task.startswith("nais_"):
+        if meeting is not None:
+            raise InputProblem("deep networks train in one process; leave --processes out")
+        raise typer.Exit(run_train_deep(task, folder, words, seeds, **flags))
     if seeds is None:
         raise typer.Exit(run_train(task, folder, words, **flags, meeting=meeting))
     if meeting is not None:

@@ -3,10 +3,11 @@
 import math
 from pathlib import Path
 
-from limitset._result import Evidence
+from limitset._result import Evidence, InputProblem
 from limitset.cli._answer import print_json
 from limitset.dossier import Advice, PhasePoint, advise, phase_point
 from limitset.io import load
+from limitset.networks import DeepNetwork
 
 _THEORY = f"[{Evidence.FLOAT64.label}, n -> infinity]"
 _MEASURED = f"[{Evidence.FLOAT64.label}]"
@@ -15,7 +16,10 @@ _SAMPLED = f"[{Evidence.SAMPLED.label}]"
 
 def run_phase_model(folder: Path, memory: float | None, exponents: int, as_json: bool) -> int:
     """Print where a model is; returns the exit code: 0, or 1 where the regime stays undecided."""
-    point = phase_point(load(folder).system, exponents=exponents)
+    system = load(folder).system
+    if isinstance(system, DeepNetwork):
+        raise InputProblem(f"{folder} holds a deep network, not a recurrent one; give such a model")
+    point = phase_point(system, exponents=exponents)
     advice = None if memory is None else advise(point, memory)
     if as_json:
         print_json(_as_json(point, advice))

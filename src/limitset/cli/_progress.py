@@ -15,7 +15,7 @@ from rich.progress import (
 
 from limitset.proofs import SearchProgress
 from limitset.sweeps import SweepProgress
-from limitset.training import Epoch
+from limitset.training import DeepEpoch, Epoch
 
 _BAR = (TextColumn("{task.description}"), BarColumn())
 
@@ -33,6 +33,19 @@ def training_bar(
             certified = f"factor {epoch.factor:.4f}" if epoch.factor else "not certified"
             state = f"loss {epoch.loss:.3f}  {certified}"
             progress.update(bar, completed=epoch.index + 1, state=state)
+
+        yield show
+
+
+@contextmanager
+def epoch_bar(label: str, epochs: int) -> Iterator[Callable[[DeepEpoch], None]]:
+    """Yields what `fit_deep` calls after every epoch; the bar vanishes at the end."""
+    words = TextColumn("epoch {task.completed}/{task.total}  {task.fields[state]}")
+    with _shown(*_BAR, words, TimeRemainingColumn()) as progress:
+        bar = progress.add_task(label, total=epochs, state="compiling")
+
+        def show(epoch: DeepEpoch) -> None:
+            progress.update(bar, completed=epoch.index + 1, state=f"loss {epoch.loss:.3f}")
 
         yield show
 

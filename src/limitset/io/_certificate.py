@@ -12,9 +12,9 @@ import numpy as np
 
 from limitset._result import InputProblem
 from limitset.contraction import Certificate, Float32Gap
-from limitset.dynamics import AbstractFlow, AbstractMap, EulerAssemblyMap, RateMap
+from limitset.dynamics import EulerAssemblyMap, RateMap
 from limitset.io._atomic import write_whole
-from limitset.io._describe import describe
+from limitset.io._describe import Stored, describe
 from limitset.io._describe_metric import metric_entry
 
 FORMAT = "limitset-certificate/1"
@@ -29,6 +29,8 @@ def write_certificate(
     whose files the certificate is tied to by their digests.
 
     **Returns:** the path.
+
+    **Raises:** `InputProblem` for blocks of deep networks, which `write_deep_certificate` is for.
     """
     path = Path(path)
     text = canonical_text(certificate_document(certificate, model=model))
@@ -40,6 +42,11 @@ def certificate_document(
     certificate: Certificate, *, model: str | Path | None = None
 ) -> dict[str, Any]:
     """The content of a certificate file; `docs/certificate-format.md` explains every field."""
+    if certificate.theorem == "deep_block":
+        raise InputProblem(
+            "certify's answer for a block says less than its own certificate; write that of "
+            "certify_block, with write_deep_certificate"
+        )
     gap = certificate.float32
     document: dict[str, Any] = {
         "statement": "contraction",
@@ -71,7 +78,7 @@ def sealed(document: dict[str, Any], model: str | Path | None) -> dict[str, Any]
     return {**document, "digest": f"sha256:{digest}"}
 
 
-def network_entry(system: AbstractFlow | AbstractMap) -> dict[str, Any]:
+def network_entry(system: Stored) -> dict[str, Any]:
     """Configuration and tensors, as in the model format."""
     config, tensors = describe(system)
     return {"config": config, "tensors": {name: tensor(array) for name, array in tensors.items()}}

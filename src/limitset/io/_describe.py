@@ -18,6 +18,7 @@ from limitset.dynamics import (
     RateMap,
     SemiImplicitMap,
 )
+from limitset.io._describe_block import BLOCK_KINDS, describe_block, rebuild_block
 from limitset.io._describe_cell import (
     describe_cell,
     describe_reset_before,
@@ -25,6 +26,7 @@ from limitset.io._describe_cell import (
     rebuild_reset_before,
 )
 from limitset.io._describe_composite import describe_composite, rebuild_composite
+from limitset.io._describe_deep import describe_deep, rebuild_deep
 from limitset.io._describe_gated import describe_gated, rebuild_gated
 from limitset.io._describe_gated_network import describe_gated_network, rebuild_gated_network
 from limitset.io._describe_organism import describe_organism, rebuild_organism
@@ -50,18 +52,27 @@ from limitset.networks import (
     REN,
     Assembly,
     Composite,
+    DeepNetwork,
     DiagonalRecurrence,
     Elman,
+    EquilibriumBlock,
     GatedAssembly,
     GatedNetwork,
     GatedRate,
+    GradientBlock,
     RateNetwork,
     ResetBeforeGRU,
+    ResidualBlock,
     Stack,
+    UntiedBlock,
 )
 from limitset.replication import Organism, Particle
 
-_DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Config, Tensors]]] = {
+# What has a place in the model format. A deep network is no system: its depths, and its readout,
+# belong to it.
+Stored = AbstractFlow | AbstractMap | DeepNetwork
+
+_DESCRIBE: dict[type[Stored], Callable[[Any], tuple[Config, Tensors]]] = {
     RateNetwork: describe_rate,
     RateMap: describe_rate,
     Assembly: describe_assembly,
@@ -85,8 +96,13 @@ _DESCRIBE: dict[type[AbstractFlow] | type[AbstractMap], Callable[[Any], tuple[Co
     ResetBeforeGRU: describe_reset_before,
     Particle: describe_particle,
     Organism: describe_organism,
+    ResidualBlock: describe_block,
+    GradientBlock: describe_block,
+    EquilibriumBlock: describe_block,
+    UntiedBlock: describe_block,
+    DeepNetwork: describe_deep,
 }
-_REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMap]] = {
+_REBUILD: dict[str, Callable[[Config, dict[str, Any]], Stored]] = {
     "rate": rebuild_rate,
     "assembly": rebuild_assembly,
     "composite": lambda config, tensors: rebuild_composite(config, tensors, rebuild),
@@ -101,10 +117,12 @@ _REBUILD: dict[str, Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMa
     "reset_before_gru": rebuild_reset_before,
     "particle": rebuild_particle,
     "organism": rebuild_organism,
+    **dict.fromkeys(BLOCK_KINDS, rebuild_block),
+    "deep": rebuild_deep,
 }
 
 
-def describe(system: AbstractFlow | AbstractMap) -> tuple[Config, Tensors]:
+def describe(system: Stored) -> tuple[Config, Tensors]:
     """The configuration and the tensors that determine a system, exactly as it is stored.
 
     **Raises:** `InputProblem` for a system that has no place in the model format.
@@ -130,7 +148,7 @@ def _describe_implicit(system: ImplicitMap) -> tuple[Config, Tensors]:
     return {**config, "discretisation": scheme}, {**tensors, "step": np.asarray(system.step)}
 
 
-def rebuild(config: Config, tensors: Tensors) -> AbstractFlow | AbstractMap:
+def rebuild(config: Config, tensors: Tensors) -> Stored:
     """The system that a description determines; the inverse of `describe`.
 
     **Raises:** `InputProblem` naming the first key or tensor that is missing, unknown or does not

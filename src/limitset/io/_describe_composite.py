@@ -14,7 +14,8 @@ from limitset.networks import Composite
 
 System = AbstractFlow | AbstractMap
 Describe = Callable[[System], tuple[Config, Tensors]]
-Rebuild = Callable[[Config, dict[str, Any]], System]
+# It may give what is no system, and then no part.
+Rebuild = Callable[[Config, dict[str, Any]], object]
 
 _Kind = TypeVar("_Kind")
 _LARGEST_DEPTH = 16

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from limitset._result import InputProblem
-from limitset._system import AbstractFlow, AbstractMap
+from limitset._system import AbstractMap
 from limitset.io._entries import (
     Config,
     Tensors,
@@ -60,7 +60,7 @@ def describe_stack(
 def rebuild_stack(
     config: Config,
     tensors: dict[str, Array],
-    rebuild: Callable[[Config, dict[str, Any]], AbstractFlow | AbstractMap],
+    rebuild: Callable[[Config, dict[str, Any]], object],
 ) -> Stack:
     """The stack that a description determines; `rebuild` knows the layers."""
     check_keys(config, {"kind", "layers", "relays"}, set())
@@ -81,7 +81,7 @@ def rebuild_stack(
     for place, layer in zip(places[0], layers, strict=True):
         system = rebuild(layer, groups.get(place, {}))
         if not isinstance(system, AbstractMap):
-            raise InputProblem(f"{place} is a flow; a stack needs maps")
+            raise InputProblem(f"{place} is a {type(system).__name__}; a stack needs maps")
         maps.append(system)
     built = []
     for place, relay in zip(places[1], relays, strict=True):

@@ -13,13 +13,12 @@ import safetensors
 import safetensors.numpy
 
 from limitset._result import InputProblem
-from limitset._system import AbstractFlow, AbstractMap
 from limitset.contraction import AbstractMetric, metric_size
 from limitset.io._atomic import write_together
-from limitset.io._describe import describe, rebuild
+from limitset.io._describe import Stored, describe, rebuild
 from limitset.io._describe_metric import describe_metric, take_metric
 from limitset.io._entries import Config, Tensors, require_one_dtype
-from limitset.networks import LinearReadout
+from limitset.networks import DeepNetwork, LinearReadout
 
 FORMAT = "limitset-model/1"
 
@@ -29,19 +28,19 @@ _LARGEST_WEIGHTS, _LARGEST_CONFIG = 4 * 2**30, 2**24
 
 @dataclass(frozen=True)
 class Model:
-    """A system as it is stored, with what belongs to it.
+    """A system as it is stored, with what belongs to it; or a deep network, which has a readout.
 
     `metric` is a proposal for `certify`, never believed. `about` is informational: how the model
     was trained, what it scored.
     """
 
-    system: AbstractFlow | AbstractMap
+    system: Stored
     readout: LinearReadout | None = None
     metric: AbstractMetric | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: str | Path, model: Model | AbstractFlow | AbstractMap) -> Path:
+def save(folder: str | Path, model: Model | Stored) -> Path:
     """Write a model folder; a bare system is saved without readout, metric and remarks.
 
     **Arguments:** `folder`, made if needed; files of the same names are replaced, whole.
@@ -111,12 +110,13 @@ def load(folder: str | Path) -> Model:
     tensors = _read_tensors(folder / "model.safetensors")
     if config.pop("format", None) != FORMAT:
         raise InputProblem(f"{folder / 'config.json'} has no format {FORMAT!r}; give such a model")
-    about = config.pop("about", {})
-    readout_config, metric_config = config.pop("readout", None), config.pop("metric", None)
+    about, metric_config = config.pop("about", {}), config.pop("metric", None)
+    # The readout of a deep network is a part of it.
+    belongs = config.get("kind") == "deep"
     try:
         if not isinstance(about, dict):
             raise InputProblem(f"about is {about!r}; give an object, or leave it out")
-        readout = _take_readout(tensors, readout_config)
+        readout = None if belongs else _take_readout(tensors, config.pop("readout", None))
         metric = take_metric(metric_config, tensors)
         system = rebuild(config, tensors)
         _check_fit(system, readout, metric)
@@ -194,10 +194,16 @@ def _take_readout(tensors: Tensors, config: object) -> LinearReadout | None:
 
 
 def _check_fit(
-    system: AbstractFlow | AbstractMap,
+    system: Stored,
     readout: LinearReadout | None,
     metric: AbstractMetric | None,
 ) -> None:
+    if isinstance(system, DeepNetwork):
+        if readout is not None or metric is not None:
+            raise InputProblem(
+                "a deep network has its own readout, and no metric of states; leave them out"
+            )
+        return
     size = system.state_size
     if metric is not None and metric_size(metric) != size:
         raise InputProblem(
