@@ -53,9 +53,7 @@ def exact_radii(scores: LinearReadout, x: np.ndarray, norm: str, box: tuple) -> 
     for u, s in zip(x, said, strict=True):
         y = s.argmax()
         others = [j for j in range(len(s)) if j != y]
-        found.append(
-            min(distance_to_plane(w[y] - w[j], s[y] - s[j], u, norm, box) for j in others)
-        )
+        found.append(min(distance_to_plane(w[y] - w[j], s[y] - s[j], u, norm, box) for j in others))
     return np.array(found)
 
 

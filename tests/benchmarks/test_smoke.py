@@ -32,11 +32,17 @@ def test_benchmarks_are_found():
 
 # Each compiles much: training steps of several networks, or many ways to compute one thing.
 LONG = (
+    "adaptive_depth",
+    "assembly_sweeps",
+    "certified_accuracy",
+    "deep_accuracy",
+    "digits_accuracy",
     "initialisation_study",
     "lyapunov_speed",
     "meanfield_speed",
     "parallel_in_time",
     "permuted_accuracy",
+    "replicator_search",
     "sparse_combo",
     "train_speed",
 )

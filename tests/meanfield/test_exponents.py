@@ -47,7 +47,7 @@ def test_gating_06_exponent_without_gates(gain: float, expected: float):
     ("gain", "output_gain", "output_time", "expected"),
     [
         pytest.param(3.0, 5.0, 1.0, 0.13217, marks=pytest.mark.slow),
-        (3.0, 10.0, 1.0, 0.18227),
+        pytest.param(3.0, 10.0, 1.0, 0.18227, marks=pytest.mark.slow),
         (3.0, 10.0, 3.0, 0.14455),
         (1.9, 20.0, 1.0, 0.13822),
         (3.0, 20.0, 2.0, 0.19952),

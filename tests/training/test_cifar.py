@@ -7,7 +7,7 @@ import pytest
 
 from limitset._result import InputProblem
 from limitset.training import _cifar as cifar
-from limitset.training import find_task, load_cifar10
+from limitset.training import find_task, load_cifar10, load_cifar100
 
 NAMES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 
@@ -61,3 +61,44 @@ def test_without_the_data_it_says_where_to_put_it(tmp_path: Path, monkeypatch: p
     refused("cifar-10-batches-bin")
     monkeypatch.delenv("LIMITSET_DATA")
     refused("LIMITSET_DATA")
+
+
+@pytest.fixture
+def hundred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten training images and two for tests."""
+    monkeypatch.setattr(cifar, "_IMAGES", 2)
+    monkeypatch.setenv("LIMITSET_DATA", str(tmp_path))
+    files = tmp_path / "cifar-100-binary"
+    files.mkdir()
+    rng = np.random.default_rng(0)
+    for name, images in (("train.bin", 10), ("test.bin", 2)):
+        records = rng.integers(0, 256, (images, 3074), dtype=np.uint8)
+        records[:, 0], records[:, 1] = 19, np.arange(images) * 11
+        (files / name).write_bytes(records.tobytes())
+    return files
+
+
+def test_cifar100_gives_the_fine_labels(hundred: Path):
+    split = load_cifar100()
+    assert split.train.inputs.shape == (10, 1024, 3) and split.test.inputs.shape == (2, 1024, 3)
+    assert split.train.labels.tolist() == [11 * i for i in range(10)]
+    record = np.frombuffer((hundred / "train.bin").read_bytes(), np.uint8)[3 * 3074 :]
+    assert np.allclose(
+        split.train.inputs[3, :, 2], record[2 + 2048 : 3074].astype(np.float32) / 255
+    )
+
+
+def test_damaged_copies_of_cifar100_are_refused(hundred: Path):
+    def said(part: str) -> None:
+        with pytest.raises(InputProblem, match=part) as caught:
+            load_cifar100()
+        assert "\n" not in str(caught.value)
+
+    whole = (hundred / "test.bin").read_bytes()
+    for coarse, fine, part in ((20, 5, "label 20; labels from 0 to 19"), (3, 100, "label 100")):
+        (hundred / "test.bin").write_bytes(bytes([coarse, fine]) + whole[2:])
+        said(part)
+    (hundred / "test.bin").write_bytes(whole + b"0")
+    said("6149 bytes, 6148 are needed")
+    (hundred / "test.bin").unlink()
+    said("train.bin, test.bin")

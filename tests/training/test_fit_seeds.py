@@ -50,6 +50,7 @@ def assert_close(first: Fit, second: Fit) -> None:
     assert first.stopped_early == second.stopped_early
 
 
+@pytest.mark.slow
 def test_each_model_ends_as_in_a_run_of_its_own():
     lines: list[tuple[Epoch, ...]] = []
     together = fit_seeds(models(), TRAIN, RECIPE, seeds=SEEDS, on_epoch=lines.append)

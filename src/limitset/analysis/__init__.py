@@ -1,6 +1,10 @@
 """A system -> fixed points, exponents, branches, bifurcation candidates: floating point, labelled as such."""  # noqa: E501
 
 from limitset.analysis._absorbing_box import absorbing_box as absorbing_box
+from limitset.analysis._attack import Attacked as Attacked
+from limitset.analysis._attack import BallNorm as BallNorm
+from limitset.analysis._attack import ProjectedGradient as ProjectedGradient
+from limitset.analysis._attack import attack as attack
 from limitset.analysis._autocorrelation import Autocorrelation as Autocorrelation
 from limitset.analysis._autocorrelation import autocorrelation as autocorrelation
 from limitset.analysis._bifurcation import HopfCandidate as HopfCandidate

@@ -2,7 +2,10 @@
 
 from ._bifurcations_figure import draw_bifurcations as draw_bifurcations
 from ._cells_figure import draw_cells as draw_cells
+from ._certified_figure import draw_certified as draw_certified
 from ._correlations_figure import draw_correlations as draw_correlations
+from ._deep_figures import draw_depths as draw_depths
+from ._depth_figure import draw_depth as draw_depth
 from ._diagram_figure import draw_diagram as draw_diagram
 from ._dynamics_figures import draw_branch as draw_branch
 from ._dynamics_figures import draw_spectrum as draw_spectrum

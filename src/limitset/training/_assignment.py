@@ -115,9 +115,9 @@ def parse_settings(pairs: list[str], defaults: Settings | None = None) -> Settin
                 f"setting {key + equals + text!r} is not known; use key=value with a key of {keys}"
             )
         if key in of_core:
-            core_values[key] = _parse(key, text, of_core[key])
+            core_values[key] = parse_value(key, text, of_core[key])
         elif key != "core":
-            run_values[key] = _parse(key, text, of_run[key])
+            run_values[key] = parse_value(key, text, of_run[key])
     core = dataclasses.replace(core, **core_values)
     return dataclasses.replace(settings, **run_values, core=core)
 
@@ -210,11 +210,22 @@ def _recipe(settings: Settings) -> Recipe:
     return Recipe(**{name: getattr(settings, name) for name in shared})
 
 
-def _parse(key: str, text: str, hint: type | types.UnionType) -> object:
+def parse_value(key: str, text: str, hint: type | types.UnionType) -> object:
+    """The value that a word stands for, where one of that type is meant.
+
+    **Raises:** `InputProblem` for a word that stands for none.
+
+    >>> parse_value("epochs", "5", int), parse_value("clip", "none", float | None)
+    (5, None)
+    """
     options: tuple[Any, ...] = typing.get_args(hint) or (hint,)
     if text.lower() == "none" and type(None) in options:
         return None
     kind = next(option for option in options if option is not type(None))
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputProblem(f"{key}={text} is no truth value; write true or false")
+        return text.lower() == "true"
     try:
         return kind(text)
     except ValueError:

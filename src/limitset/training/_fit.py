@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from limitset._result import InputProblem
 from limitset._system import AbstractFlow, AbstractMap
-from limitset.contraction import THEOREMS, Certificate, Sector, certify
+from limitset.contraction import THEOREMS, Certificate, Sector, certify, project
 from limitset.training._checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -268,7 +268,8 @@ def _store(run: Run, path: Path, identity: str) -> None:
 def _resume(run: Run, path: Path, identity: str) -> None:
     stored = read_checkpoint(path, (run.model, run.optimiser_state, run.best), identity)
     model, state, best = jax.tree.map(jnp.asarray, stored.arrays)
-    run.model, run.optimiser_state, run.best = model, state, best
+    # What a run stored is inside its set, and comes back bit for bit.
+    run.model, run.optimiser_state, run.best = project(model), state, project(best)
     run.history = [Epoch(**record) for record in stored.facts["history"]]
     run.best_accuracy = stored.facts["best_accuracy"]
     run.since_best = stored.facts["since_best"]

@@ -124,5 +124,8 @@ def find_task(name: str) -> Task:
     784
     """
     if name not in TASKS:
-        raise InputProblem(f"task {name!r} is not known; use one of {', '.join(TASKS)}")
+        raise InputProblem(
+            f"task {name!r} is not known; use one of {', '.join(TASKS)}, or an image task for deep "
+            "networks, as nais_mnist"
+        )
     return TASKS[name]

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
+from limitset.contraction import project
 from limitset.dynamics import ImplicitMap
 from limitset.training._classifier import SequenceClassifier
 from limitset.training._loss import Labels, training_loss
@@ -113,9 +114,12 @@ def change(
     state: PyTree,
     slope: SequenceClassifier,
 ) -> tuple[SequenceClassifier, PyTree]:
-    """The model and the optimiser's state after one update."""
-    step, state = optimiser.update(slope, state)  # pyright: ignore[reportArgumentType]
-    return optax.apply_updates(model, step), state  # pyright: ignore[reportArgumentType, reportReturnType]
+    """The model and the optimiser's state after one update.
+
+    What has to be projected is projected here, after clipping, momentum and decay have acted.
+    """
+    step, state = optimiser.update(slope, state, model)  # pyright: ignore[reportArgumentType]
+    return project(optax.apply_updates(model, step)), state  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
 def device_count(parts: int, model: SequenceClassifier) -> int:
