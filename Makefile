@@ -39,7 +39,7 @@ docs: $(STAMPS)/docs
 
 # Hours, not minutes: most train on permuted images and want `LIMITSET_DATA` or a network.
 TRAINING := $(addprefix benchmarks/,permuted_accuracy.py sparse_combo.py assembly_sweeps.py \
-  initialisation_study.py)
+  initialisation_study.py deep_accuracy.py certified_accuracy.py)
 
 bench: $(STAMPS)/bench
 	@set -e; for file in $(filter-out $(TRAINING),$(wildcard benchmarks/[a-z]*.py)); do \
