@@ -40,9 +40,9 @@ def _draw_norm(axes: Axes, one: xarray.Dataset) -> None:
         colour = _COLOURS[index % len(_COLOURS)]
         network = one.sel(network=name)
         radii, points = network["radius_quantile"].values, network["point"].values
-        axes.plot(
-            np.maximum(radii, 0), 1 - quantiles, color=colour, lw=1.4, label=f"{name} [verified]"
-        )
+        # Images without a radius are below the curve's first point.
+        shown = np.where(radii > 0, radii, np.nan)
+        axes.plot(shown, 1 - quantiles, color=colour, lw=1.4, label=f"{name} [verified]")
         axes.plot(
             points[:, 0], points[:, 2], "x", color=colour, ms=5, label=f"{name}, attack [sampled]"
         )
