@@ -39,6 +39,7 @@ def test_a_model_answers_other_programs(limitset: Command, gru: Path):
     assert answer["theory"]["evidence"] == "float64" and answer["evidence"] == "sampled"
 
 
+@pytest.mark.slow
 def test_a_plane_is_drawn_once_and_read_again(limitset: Command, tmp_path: Path):
     out = tmp_path / "out"
     first = limitset("phase", *PLANE, "--out", out)

@@ -72,7 +72,8 @@ def test_nais_free_spectrum_stays_between_its_bounds(seed: int, factor: float, d
         jnp.asarray(reflectors, dtype), free, None, jnp.zeros(n, dtype), epsilon=0.1, largest=2.0
     )
     values = spectrum(core)
-    assert values[0] >= 0.1 and values[-1] <= 2.0
+    # The float eigenvalues themselves err by a few units in the last place.
+    assert values[0] >= 0.1 - 1e-14 and values[-1] <= 2.0 + 1e-14
     if dtype == "float64":
         expected = 0.1 + 1.9 * np.asarray(jax.nn.sigmoid(free))
         np.testing.assert_allclose(values, np.sort(expected), atol=1e-12)

@@ -19,6 +19,7 @@ def found() -> xarray.Dataset:
     return GOALS.compute(read_settings(GOALS.settings, SMALL), None, None)
 
 
+@pytest.mark.slow
 def test_most_particles_reach_both_goals(found: xarray.Dataset):
     """At first none, after 600 steps more than half; nobody reaches both without the first."""
     assert (found["both"].isel(step=0) == 0).all()
@@ -27,12 +28,14 @@ def test_most_particles_reach_both_goals(found: xarray.Dataset):
     assert (found["replicate"].diff("step") >= -0.1).all()
 
 
+@pytest.mark.slow
 def test_the_second_goal_hastens_the_first(found: xarray.Dataset):
     """As published, and by a margin that chance does not give 80 particles."""
     last = found.isel(step=-1)
     assert float((last["replicate"] - last["alone"]).mean()) > 0.1
 
 
+@pytest.mark.slow
 def test_rows_name_every_width(found: xarray.Dataset):
     rows = GOALS.rows(found)
     assert [row.quantity[:7] for row in rows[::2]] == [f"width {w}" for w in (3, 5, 7, 9)]

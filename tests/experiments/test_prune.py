@@ -19,6 +19,7 @@ def found() -> xarray.Dataset:
     return PRUNE.compute(read_settings(PRUNE.settings, words), None, None)
 
 
+@pytest.mark.slow
 def test_every_rule_at_every_count(found: xarray.Dataset):
     assert found["pruned"].dims == ("least_deviation", "seed", "rule", "share")
     assert found.attrs["rules"] == [rule.value for rule in PruningRule]
@@ -29,11 +30,13 @@ def test_every_rule_at_every_count(found: xarray.Dataset):
     assert found["particles"].isel(seed=0).values[1] < 395
 
 
+@pytest.mark.slow
 def test_replicators_are_those_that_replication_error_drops_first(found: xarray.Dataset):
     place = found.attrs["rules"].index(PruningRule.REPLICATION_ERROR.value)
     assert (found["at_replicators"].isel(rule=place) == found["without_replicators"]).all()
 
 
+@pytest.mark.slow
 def test_rows_compare_rules_at_equal_counts(found: xarray.Dataset):
     rows = PRUNE.rows(found)
     assert len(rows) == 2 * (3 + len(PruningRule) + 4)
