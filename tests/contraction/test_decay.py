@@ -33,6 +33,9 @@ LATER = (
     "assembly_explicit_euler",
     "assembly_semi_implicit",
     "assembly_flow",
+    "hopfield_explicit_euler",
+    "firing_rate_flow",
+    "firing_rate_exponential_euler",
 )
 PAIRS, STEPS = 8, 10
 # Sums and maxima are measured in test_metzler.py.
@@ -205,7 +208,7 @@ def test_every_kind_of_system_that_a_theorem_knows_is_registered():
     }
 
 
-# Schemes of assemblies differ in their first step only: two of the kinds are for the slow suite.
+# Schemes and forms differ in their first step only: many of the kinds are for the slow suite.
 MEASURED = [
     pytest.param(f, marks=pytest.mark.slow if f.name in LATER else (), id=f.name) for f in FAMILIES
 ]

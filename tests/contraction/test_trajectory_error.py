@@ -63,7 +63,8 @@ def distances(certificate: Certificate, initial, inputs, states) -> np.ndarray: 
     return np.asarray(jax.vmap(certificate.metric.norm)(widened(states) - truth))
 
 
-@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_the_bound_holds_for_states_from_anywhere(seed: int):
     certificate = certified(seed)
     system: AbstractMap = certificate.system  # pyright: ignore[reportAssignmentType]

@@ -25,6 +25,7 @@ def test_the_closed_form_twin_solves_its_own_equation():
     assert np.allclose(drive, output * factor, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gating_11_the_factorised_closure_loses_the_slow_tail():
     """Simulations and sampling have 0.065 at lag 16; at lag 0 the closure is not far off."""
     parameters = GatedParameters(update_gain=5.0, output_gain=10.0)
