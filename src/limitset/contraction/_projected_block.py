@@ -58,12 +58,7 @@ class ProjectedDense(AbstractProjected):
     activation: Activation = eqx.field(static=True, converter=find_activation, default=TANH)
 
     def __check_init__(self) -> None:
-        require_arrays(root=self.root)
-        if self.root.ndim != 2 or 0 in self.root.shape:
-            raise InputProblem(f"root has shape {self.root.shape}; give (rank, units)")
-        check_epsilon(self.epsilon, 0.5, self.root.dtype, sum(self.root.shape))
-        check_step(self.step, 2.0)
-        check_slopes(self.activation)
+        check_root(self.root, self.epsilon, self.step, self.activation)
         eqx.filter_eval_shape(ProjectedDense.explicit, self)
 
     def explicit(self) -> ResidualBlock:
@@ -221,6 +216,18 @@ def check_square_taps(taps: Float[Array, "c c k l"], **channels: Float[Array, " 
     for name, vector in channels.items():
         if vector is not None and vector.shape != shape[:1]:
             raise InputProblem(f"{name} has shape {vector.shape}; give one number per channel")
+
+
+def check_root(
+    root: Float[Array, "r n"], epsilon: float, step: float, activation: Activation
+) -> None:
+    """Refuse a root and settings that make no `A = -R^T R - epsilon I` to be bounded."""
+    require_arrays(root=root)
+    if root.ndim != 2 or 0 in root.shape:
+        raise InputProblem(f"root has shape {root.shape}; give (rank, units)")
+    check_epsilon(epsilon, 0.5, root.dtype, sum(root.shape))
+    check_step(step, 2.0)
+    check_slopes(activation)
 
 
 def check_disks(epsilon: float, eta: float, taps: Float[Array, "c c k l"]) -> None:

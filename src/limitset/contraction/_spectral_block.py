@@ -18,6 +18,7 @@ from limitset.contraction._block_parametrisation import (
 from limitset.contraction._metric import QuadraticMetric
 from limitset.contraction._norm_bound import negative_definite, norm_bound
 from limitset.contraction._one_by_one import one_by_one
+from limitset.contraction._projected_block import check_root
 from limitset.networks import (
     TANH,
     AbstractOperator,
@@ -55,12 +56,7 @@ class SpectralDense(AbstractBlockParametrisation):
     activation: Activation = eqx.field(static=True, converter=find_activation, default=TANH)
 
     def __check_init__(self) -> None:
-        require_arrays(root=self.root)
-        if self.root.ndim != 2 or 0 in self.root.shape:
-            raise InputProblem(f"root has shape {self.root.shape}; give (rank, units)")
-        check_epsilon(self.epsilon, 0.5, self.root.dtype, sum(self.root.shape))
-        check_step(self.step, 2.0)
-        check_slopes(self.activation)
+        check_root(self.root, self.epsilon, self.step, self.activation)
         eqx.filter_eval_shape(SpectralDense.explicit, self)
 
     def explicit(self) -> ResidualBlock:

@@ -57,10 +57,7 @@ class ResidualBlock(AbstractBlock):
     activation: Activation = eqx.field(static=True, converter=find_activation, default=TANH)
 
     def __check_init__(self) -> None:
-        require_arrays(bias=self.bias, step=self.step)
-        check_square(self.state_operator)
-        check_bias(self.bias, self.input_operator, self.state_operator.output_size)
-        check_number("step", self.step)
+        check_state_block(self)
 
     @property
     def state_size(self) -> int:
@@ -70,7 +67,7 @@ class ResidualBlock(AbstractBlock):
     @property
     def input_size(self) -> int:
         """Length of the block's input."""
-        return 0 if self.input_operator is None else self.input_operator.input_size
+        return entering_size(self.input_operator)
 
     def enter(self, u: Input) -> State:
         """`B u + b`."""
@@ -125,7 +122,7 @@ class GradientBlock(AbstractBlock):
     @property
     def input_size(self) -> int:
         """Length of the block's input."""
-        return 0 if self.input_operator is None else self.input_operator.input_size
+        return entering_size(self.input_operator)
 
     def enter(self, u: Input) -> Float[Array, " r"]:
         """`B u + b`."""
@@ -165,10 +162,7 @@ class EquilibriumBlock(AbstractBlock):
     activation: Activation = eqx.field(static=True, converter=find_activation, default=TANH)
 
     def __check_init__(self) -> None:
-        require_arrays(bias=self.bias, step=self.step)
-        check_square(self.state_operator)
-        check_bias(self.bias, self.input_operator, self.state_operator.output_size)
-        check_number("step", self.step)
+        check_state_block(self)
 
     @property
     def state_size(self) -> int:
@@ -178,7 +172,7 @@ class EquilibriumBlock(AbstractBlock):
     @property
     def input_size(self) -> int:
         """Length of the block's input."""
-        return 0 if self.input_operator is None else self.input_operator.input_size
+        return entering_size(self.input_operator)
 
     def enter(self, u: Input) -> State:
         """`B u + b`."""
@@ -264,6 +258,19 @@ def drive(
     """`B u + b`, with one number of `b` per channel of `size / c` entries."""
     spread = jnp.repeat(bias, size // bias.shape[0])
     return spread if operator is None else operator(u) + spread
+
+
+def entering_size(operator: AbstractOperator | None) -> int:
+    """Length of what enters by that operator, 0 without one."""
+    return 0 if operator is None else operator.input_size
+
+
+def check_state_block(block: ResidualBlock | EquilibriumBlock) -> None:
+    """Refuse a block whose operators, bias and step do not fit each other."""
+    require_arrays(bias=block.bias, step=block.step)
+    check_square(block.state_operator)
+    check_bias(block.bias, block.input_operator, block.state_operator.output_size)
+    check_number("step", block.step)
 
 
 def check_square(operator: AbstractOperator) -> None:
