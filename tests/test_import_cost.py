@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 HELP_SECONDS = 0.5
-OWN_IMPORT_SECONDS = 0.3
+# Of the time that Equinox and JAX take, so that a slow or busy machine slows both.
+OWN_IMPORT_SHARE = 0.5
 
 HEAVY = ["flint", "jinja2", "matplotlib", "scipy", "sklearn", "typer", "xarray", "zarr"]
 
@@ -73,7 +74,7 @@ def test_own_import_is_fast():
     base = seconds(sys.executable, "-c", "import equinox", repeats=3)
     bare = seconds(sys.executable, "-c", "import limitset", repeats=3)
     used = seconds(sys.executable, "-c", "import limitset; limitset.RateNetwork", repeats=3)
-    assert max(bare, used) - base <= OWN_IMPORT_SECONDS
+    assert max(bare, used) - base <= OWN_IMPORT_SHARE * base
 
 
 def test_help_is_fast():
