@@ -76,17 +76,21 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="folder of the JSON record")
     given = parser.parse_args()
     set_up_processor()
-    results: dict[str, Any] = {}
+    folder = given.results or (Path(os.devnull) if given.quick else _measure.RESULTS)
     for name in given.task or PARTS:
         models = {m: s for m, s in PARTS[name].items() if m in (given.model or PARTS[name])}
-        results[name] = compare(name, models, given.quick, given.runs)
-    folder = given.results or (Path(os.devnull) if given.quick else _measure.RESULTS)
-    _measure.store("deep_accuracy", _measure.Arguments(given.quick, folder), results)
-    if folder != Path(os.devnull):
-        for name, models in results.items():
-            curves = curves_of(models)
-            if curves:
-                (folder / f"deep_accuracy_{name}.svg").write_text(draw_depths(curves))
+        store(name, compare(name, models, given.quick, given.runs), given.quick, folder)
+
+
+def store(name: str, found: dict[str, Any], quick: bool, folder: Path) -> None:
+    """One record a task, so that a run of one leaves the others' records; and its curves."""
+    if not found:
+        return
+    record = f"deep_accuracy_{name}"
+    _measure.store(record, _measure.Arguments(quick, folder), found)
+    curves = curves_of(found)
+    if curves and folder != Path(os.devnull):
+        (folder / f"{record}.svg").write_text(draw_depths(curves))
 
 
 def compare(
