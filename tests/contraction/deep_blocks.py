@@ -140,6 +140,18 @@ def _rated(rng: np.random.Generator, activation: str) -> AbstractBlock:
     return residual(gram, rng.standard_normal((18, 2)), activation=activation, bias=np.ones(2))
 
 
+def _untied_symmetric(rng: np.random.Generator, activation: str) -> AbstractBlock:
+    """One metric; rates, steps and inputs of each depth its own."""
+    inner = dense(rng.standard_normal((5, 4)) * 0.3)
+    blocks = []
+    for _ in range(3):
+        rates = jnp.asarray(rng.uniform(0.3, 1.2, 4))
+        gram = NegativeGram(inner, number(0.8), number(0.1), rates)
+        entering = rng.standard_normal((4, 2)) * rng.uniform(0.1, 2.0)
+        blocks.append(residual(gram, entering, step=rng.uniform(0.2, 0.8), activation=activation))
+    return untie(blocks)
+
+
 def _rows(rng: np.random.Generator, activation: str) -> AbstractBlock:
     taps = dominant_taps(rng, 2, (3, 3), 0.1, 0.2)
     entering = convolution(rng.standard_normal((2, 1, 3, 3)), 3, 3)
@@ -205,6 +217,7 @@ def _equilibrium(rng: np.random.Generator, activation: str) -> AbstractBlock:
 
 KINDS: dict[str, Callable[[np.random.Generator, str], AbstractBlock]] = {
     "symmetric": _symmetric,
+    "symmetric_untied": _untied_symmetric,
     "symmetric_convolution": _rated,
     "row_sum": _rows,
     "row_sum_untied": _untied_rows,

@@ -149,6 +149,18 @@ def _blocks() -> dict[str, AbstractBlock]:
         "without leak": gradient(0.0),
         "gradients": untie([gradient(0.5), scaled(gradient(0.5), 0.75)]),
         "small gradients": untie([_small_gradient(), scaled(_small_gradient(), 0.75)]),
+        "gram layers": untie(
+            [
+                ResidualBlock(gram(R, rates), B, draw(2, 4), array(0.75), LEAKY),
+                ResidualBlock(gram(R, rates[::-1]), dense(20, 4, 2), draw(3, 4), array(0.5), LEAKY),
+            ]
+        ),
+        "rated layers": untie(
+            [
+                ResidualBlock(rated, entering, draw(2, 4), array(0.75), LEAKY)
+                for entering in (B, dense(20, 4, 2), B)
+            ]
+        ),
         "layers": untie([row_convolution("zero"), scaled(row_convolution("zero"), 0.75)]),
     }
     for padding in PADDINGS:

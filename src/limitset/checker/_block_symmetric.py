@@ -3,7 +3,9 @@
 `symmetric`: `A = -Lambda P` with P positive definite. `P^(1/2) (I + h D A) P^(-1/2)` is symmetric,
 with eigenvalues from `1 - h high fastest` to `1 - h low slowest`, where those of
 `Lambda^(1/2) P Lambda^(1/2)` lie in `[slowest, fastest]`. Of an input w, with
-`ebar = P^-1 Lambda^-1 B w`, each step moves `e - ebar` by J, so `|e|_P <= 2 |ebar|_P`.
+`ebar = P^-1 Lambda^-1 B w`, each step moves `e - ebar` by J, so `|e|_P <= 2 |ebar|_P`. Where K
+depths have each their own `ebar`, `|e|_P` grows by at most `2 |ebar_k|_P` at depth k, and once at
+the last, which repeats: K times the largest bounds their sum.
 
 `gradient`: `J = (1 - h leak) I - h R^T D R`. With `a = 1 - h leak`, `kappa = 2 a - h high |R|^2`:
 `|e+|^2 <= a^2 |e|^2 + h high a^2 |B w|^2 / kappa`, and `|e+| <= factor |e| + push |w|`.
@@ -36,9 +38,8 @@ def prove_symmetric(block: Block, claim: BlockClaim, spectra: list[Spectrum]) ->
     require(_has_spectrum(first, P, lowest, highest), "the eigenvalues of P are not established")
     require(claim.root_push is None, "this theorem bounds no push by roots of the depth")
     for layer in block.layers:
-        if isinstance(layer.operator, Gram):
-            rates = layer.operator.rates
-        _prove_spectral(block, layer, claim, P, rates, (lowest, highest))
+        own = _rates_of(layer, rates)
+        _prove_spectral(block, layer, claim, P, own, (lowest, highest))
         _prove_push(block, layer, claim)
     _prove_gain(block, claim, P, rates, lowest)
     _prove_transient(block, claim, (highest / lowest).sqrt())
@@ -181,31 +182,48 @@ def _rated(operator: Convolution, rates: Vector) -> Convolution | None:
 def _prove_gain(
     block: Block, claim: BlockClaim, P: arb_mat | None, rates: Vector | None, lowest: arb
 ) -> None:
-    """`2 |P^(-1/2) Lambda^-1 B| / sqrt(lowest)`, where the state that is sought stands still."""
+    """`2 |P^(-1/2) Lambda^-1 B| / sqrt(lowest)`, times K where the K depths differ."""
     gain, largest = (claim.norms[name][0] for name in ("euclidean", "maximum"))
     first = block.layers[0]
-    if first.entering is None:
-        return
     if gain is not None:
         held = all(
             (layer.entering, layer.operator) == (first.entering, first.operator)
             for layer in block.layers
         )
-        require(held, "the gain of inputs that enter in different ways is not checked")
-        room = gain * lowest.sqrt() / 2
-        slowest = arb(1) if rates is None else reduce(arb.min, rates)
-        proved = norm_at_most(first.entering, room * lowest.sqrt() * slowest)
-        if not proved and P is not None:
-            B = matrix_of(first.entering)
-            if rates is not None:
-                rows = zip(B.tolist(), rates, strict=True)
-                B = arb_mat([[x / rate for x in row] for row, rate in rows])
-            proved = is_positive_definite(P * room**2 - B * B.transpose())
+        layers = block.layers[:1] if held else block.layers
+        room = gain * lowest.sqrt() / (2 * len(layers))
+        proved = all(
+            _moves_within(layer.entering, _rates_of(layer, rates), P, room, lowest)
+            for layer in layers
+        )
         require(proved, "the euclidean gain is not established")
     if largest is not None:
         width = arb(block.inputs).sqrt()
         proved = gain is not None and largest >= gain * width
         require(bool(proved), "the maximum gain is not established")
+
+
+def _rates_of(layer: Layer, shared: Vector | None) -> Vector | None:
+    """The rates of one depth; those of a dense operator are the same at all depths."""
+    return layer.operator.rates if isinstance(layer.operator, Gram) else shared
+
+
+def _moves_within(
+    entering: Operator | None, rates: Vector | None, P: arb_mat | None, room: arb, lowest: arb
+) -> bool:
+    """Whether `|P^(-1/2) Lambda^-1 B| <= room`, certainly."""
+    if entering is None:
+        return bool(room >= 0)
+    slowest = arb(1) if rates is None else reduce(arb.min, rates)
+    if norm_at_most(entering, room * lowest.sqrt() * slowest):
+        return True
+    if P is None:
+        return False
+    B = matrix_of(entering)
+    if rates is not None:
+        rows = zip(B.tolist(), rates, strict=True)
+        B = arb_mat([[x / rate for x in row] for row, rate in rows])
+    return is_positive_definite(P * room**2 - B * B.transpose())
 
 
 def _prove_push(block: Block, layer: Layer, claim: BlockClaim) -> None:
