@@ -20,6 +20,7 @@ from ._execution import Scan as Scan
 from ._gated_map import GatedMap as GatedMap
 from ._gated_network_map import GatedNetworkMap as GatedNetworkMap
 from ._gated_tangent import gated_jacobian as gated_jacobian
+from ._held import HeldMap as HeldMap
 from ._implicit import ImplicitMap as ImplicitMap
 from ._implicit import implicit_residual as implicit_residual
 from ._implicit import largest_residual as largest_residual
