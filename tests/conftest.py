@@ -3,6 +3,7 @@
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # Before JAX and matplotlib are imported: no window, and one thread per worker process.
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -10,13 +11,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the suite's time is XLA compiling functions that then run once: compile plainly.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false",
 )
 
 import hypothesis
 import jax
 import jaxtyping
 import pytest
+
+from shape_checks import checked_modules
 
 jax.config.update("jax_enable_x64", True)
 
@@ -26,7 +31,7 @@ jax.config.update("jax_enable_x64", True)
 if os.environ.get("LIMITSET_TYPECHECK", "1") != "0":
     from jaxtyping import install_import_hook
 
-    install_import_hook("limitset", "shape_checks.checked")
+    install_import_hook(checked_modules(), "shape_checks.checked")
 
 # No deadline: the first example of a property compiles. Few examples: each one runs real
 # mathematics. In CI the examples are the same on every run.
@@ -43,14 +48,16 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def programs_of_one_file() -> Iterator[None]:
-    """Forgets compiled programs when a file is done.
+def programs_of_few_files() -> Iterator[None]:
+    """Forgets compiled programs between files, when there are many.
 
     Each holds several memory maps, of which Linux allows a process 65,530: with those of the whole
     suite the compiler would fail, and take the process with it.
     """
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or len(maps.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture
