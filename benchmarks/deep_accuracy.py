@@ -3,8 +3,9 @@
 MNIST: one fully connected block, 30 steps, tied, without batch norm (arXiv 1804.07209), beside the
 same network without one or more of its ingredients: as many weights, the same weight decay, the
 same start, three seeds. CIFAR-10: a small convolutional network of three stages, unrolled 2 and 10
-times, beside its residual twin; CIFAR-10 is not downloaded, and skipped where it is missing. The
-final epoch counts. The scores at 1 to 10 times the trained depth are in the record, as a figure.
+times, with the published projection and with gradient blocks, beside its residual twin; CIFAR-10 is
+not downloaded, and skipped where it is missing. The final epoch counts. The scores at 1 to 10 times
+the trained depth are in the record, as a figure.
 
 Finished runs are kept in a folder (`--runs`), so that the benchmark can be interrupted.
 """
@@ -60,6 +61,7 @@ CIFAR = replace(
 CIFAR_MODELS: dict[str, DeepSettings] = {
     "NAIS-Net1": CIFAR,
     "ResNet twin": replace(CIFAR, non_autonomous=False, stable=False),
+    "NAIS-Net1, gradient blocks": replace(CIFAR, kind="gradient"),
     "NAIS-Net10": replace(CIFAR, depth=10),
 }
 PARTS = {"nais_mnist": MODELS, "nais_cifar10": CIFAR_MODELS}
